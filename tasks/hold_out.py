@@ -46,7 +46,7 @@ def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
         "validation": [list(group) for group in held],
     }
     if get_task(suite.task).uses_vector:
-        from .activation_patching.build.nearness import with_nearest
+        from .activation_patching.build.balance import with_nearest
 
         parts = with_nearest(parts)
     headline = get_task(suite.task).headline_kinds

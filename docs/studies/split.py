@@ -21,14 +21,13 @@ from statistics import mean
 import numpy as np
 
 import introspect_bench as ib
-from introspect_bench.benchmark.records import Answer
+from introspect_bench.benchmark.records import WORDS, Answer
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.scoring.correct import same_content
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.nulls.columns import read_columns
-from introspect_bench.tasks.nulls.null import WORDS
 from introspect_bench.tasks.nulls.patching import Seen, changed_rules
 
 PATCHING = "activation-patching"

@@ -13,8 +13,6 @@ from ...benchmark.backends.interventions.trace import Stem
 from ...benchmark.cache import Journal
 from ...benchmark.team import team
 
-Progress = Callable[[str, int], None]  # told a stage and how many items it just finished
-
 
 def output_of(row: Mapping[str, Any]) -> Output:
     """Output from its journal row."""

@@ -6,8 +6,8 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,11 @@ from ...benchmark.suite.select import find_suite, tasks_of
 from ...benchmark.suite.suite import Suite
 from ..facts.facts import FACTS_SHA256
 from ..nulls.command import encoder
-from .make import FEATURES, RESERVE, builder, make_suite
-from .order import Order, Report
+from .make import FEATURES, RESERVE, builder_of, make_suite
+from .order import MakeOptions, Order, Report
 
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeOptions:
-    """What may be said of a suite besides what is made, for which target, and where."""
-
-    draft: bool = False  # write it even if bars are missed, marked as not frozen
-    accept_misses: bool = False  # freeze it even if bars are missed, with the bars in the manifest
-    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own
 
 
 def make_data(
@@ -60,45 +51,38 @@ def make_data(
     is full; IntegrityError: weights are corrupt; CheckFailedError: a self-test or a bar failed;
     nothing is frozen. If bars were missed it is a `NotFrozenError`, with the statistics.
     """
-    more, version = MakeOptions(**options), get_task(task).version
+    MakeOptions(**options)
+    version = get_task(task).version
     _check_device(device)  # before anything is downloaded
     public = None if fresh_of is None else _public(fresh_of, task)
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, progress=progress)
-    description = describe(spec, folder)
+    described = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
-    if public is not None:
-        _check_target(public, description)
-    fresh = public is not None
-    digest = _digest(description, task, seed, device, more.sizes or {}, fresh=fresh)
+    for key in ("weights_sha256", "tensors_sha256"):
+        if public is not None and public.manifest["target"].get(key) != described[key]:
+            raise UsageError(f"{public.root}: its target has another {key} than {spec.name}")
     order = Order(
         suite=name,
         task=task,
-        target=description,
+        target=described,
         folder=folder,
         seed=seed,
         out=Path(out_dir) / name / task / version,
-        work=cache_dir() / "work" / f"{name}-{task}-{digest}",
-        sizes=more.sizes,
-        draft=more.draft,
-        accept_misses=more.accept_misses,
+        work=cache_dir() / "work",
         public=None if public is None else public.root,
         device=device,
+        **options,
     )
-    return order.out, _made(order, progress)
-
-
-def _made(order: Order, progress: Progress) -> dict[str, Any]:
+    order = replace(order, work=order.work / f"{name}-{task}-{_digest(order)}")
     try:
         order.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.write_error(order.out, error) from error
-    assert order.folder is not None
-    folder = order.folder
-    return make_suite(
+    return order.out, make_suite(
         order,
-        lambda: _load(folder, order.device),
-        lambda: _load_rounded(folder, order.device),
+        lambda: _load(folder, device),
+        lambda: _load_rounded(folder, device),
         _summed(progress),
         lambda: encoder(progress),
     )
@@ -134,36 +118,21 @@ def _public(suite: str, task: str) -> Suite:
     return public
 
 
-def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
-    """Refuse a fresh split for another target than the suite's."""
-    for name in ("weights_sha256", "tensors_sha256"):
-        if public.manifest["target"].get(name) != target[name]:
-            raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
-
-
-def _digest(
-    target: Mapping[str, Any],
-    task: str,
-    seed: int,
-    device: str,
-    sizes: Mapping[str, Any],
-    *,
-    fresh: bool,
-) -> str:
+def _digest(order: Order) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
-        "target": {name: target[name] for name in WEIGHTS},
-        "task": task,
-        "version": get_task(task).version,
-        "seed": seed,
-        "build": builder(task)["build"],
+        "target": {name: order.target[name] for name in WEIGHTS},
+        "task": order.task,
+        "version": get_task(order.task).version,
+        "seed": order.seed,
+        "build": builder_of(order.task).BUILD,
         "facts_sha256": FACTS_SHA256,
-        "device": device,
+        "device": order.device,
     }
-    if fresh:
+    if order.public is not None:
         identity["facts"] = RESERVE
-    if task == FEATURES:  # the journals of causal tasks serve all sizes
-        identity["sizes"] = {key: str(value) for key, value in sizes.items()}
+    if order.task == FEATURES:  # the journals of causal tasks serve all sizes
+        identity["sizes"] = {key: str(value) for key, value in (order.sizes or {}).items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
 
 

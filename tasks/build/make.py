@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -27,23 +27,29 @@ from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_
 from ...benchmark.suite.suite import open_suite
 from ...benchmark.team import team
 from ..nulls import check_installed
-from .order import Made, NotFrozenError, Order, SplitJob, mini_ids
-from .statistics import Bar, check_expressible, describe_kinds, missed, require
+from .order import NotFrozenError, Order, Report, SplitJob, mini_ids
+from .statistics import Bar, check_expressible, describe_kinds, missed
 
 if TYPE_CHECKING:
-    from ..nulls.which import Embed
+    from ..nulls.ablations import Embed
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""
 RESERVE = "reserve"  # split of the facts that fresh test splits are made from
 FEATURES = "feature-descriptions"  # name of the task whose queries are features
+BUILDERS = {
+    "activation-patching": "..activation_patching.build.build",
+    "input-ablations": "..input_ablations.build.build",
+    FEATURES: "..feature_descriptions.build.suite",
+}
+"""Module that measures each task; these import torch, which nothing else here does."""
 
 
 def make_suite(
     order: Order,
     load: Callable[[], Any],
     load_rounded: Callable[[], Any],
-    report: Callable[[str, int], None],
+    report: Report,
     encoder: Callable[[], Embed] | None = None,
 ) -> dict[str, Any]:
     """Measure and freeze one suite; returns its manifest.
@@ -53,30 +59,18 @@ def make_suite(
     CheckFailedError: a self-test failed, or there was nothing to choose from; MissingPartError: the
     disk is full, a folder can't be written, or scikit-learn is missing.
     """
-    team().share(lambda: _check_order(order))
+    if order.task == FEATURES and team().size > 1:
+        raise UsageError(f"{FEATURES} are made by one process; start it without torchrun")
+    if team().share(order.out.exists):
+        raise UsageError(
+            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
+        )
     with _own_place(order) as order, sole_writer(order.work):
         if order.nulls and order.task != FEATURES:
             check_installed()
         target = load()
-        build = _Build(
-            order=order,
-            target=target,
-            doctor=_doctor(target),
-            load_rounded=load_rounded,
-            report=report,
-            encoder=encoder,
-            folder=order.out.with_name(order.out.name + ".partial"),
-        )
-        return build.run()
-
-
-def _check_order(order: Order) -> None:
-    if order.out.exists():
-        raise UsageError(
-            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
-        )
-    if order.task == FEATURES and team().size > 1:
-        raise UsageError(f"{FEATURES} are made by one process; start it without torchrun")
+        doctor = _doctor(target)
+        return _Build(order, target, doctor, load_rounded, report, encoder).run()
 
 
 @contextmanager
@@ -89,33 +83,40 @@ def _own_place(order: Order) -> Iterator[Order]:
         yield replace(order, out=Path(place) / "suite" / order.out.name, work=Path(place) / "work")
 
 
-def builder(task: str) -> dict[str, Any]:
-    """Say what measures a task: package, its version, and the version of what is measured.
+def builder_of(task: str) -> ModuleType:
+    """The module that measures a task.
 
     Raises UsageError: the task cannot be built.
     """
-    return {
-        "package": "introspect-bench",
-        "version": __version__,
-        "build": _builder(task).BUILD,
-    }
+    if task not in BUILDERS:
+        raise UsageError(f"task {task!r} cannot be built")
+    return import_module(BUILDERS[task], __package__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Build:
-    """A build under way."""
+    """A build under way, with what was measured so far by split."""
 
     order: Order
     target: Any
     doctor: Mapping[str, str]
     load_rounded: Callable[[], Any]
-    report: Callable[[str, int], None]
+    report: Report
     encoder: Callable[[], Embed] | None
-    folder: Path  # gets what is made, until it is whole
-    made: Made = field(default_factory=Made)
+    counts: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    stability: dict[str, Any] = field(default_factory=dict)
+    nulls: dict[str, Any] = field(default_factory=dict)
+    misses: list[str] = field(default_factory=list)  # bars that are missed
+    extra: dict[str, Any] = field(default_factory=dict)  # other fields of the manifest
+
+    @property
+    def folder(self) -> Path:
+        """What gets the files until they are whole."""
+        return self.order.out.with_name(self.order.out.name + ".partial")
 
     def run(self) -> dict[str, Any]:
-        order, made = self.order, self.made
+        order = self.order
         shutil.rmtree(self.folder, ignore_errors=True)
         if order.task == FEATURES:
             self.measure_features()
@@ -124,12 +125,11 @@ class _Build:
             self.write()
             if order.nulls:
                 self.fit_nulls()
-        if not (order.draft or order.accept_misses):
-            try:
-                require(made.misses)
-            except CheckFailedError as error:
-                shutil.rmtree(self.folder)  # what is refused leaves nothing behind
-                raise NotFrozenError(str(error), statistics=made.statistics) from error
+        if self.misses and not (order.draft or order.accept_misses):
+            shutil.rmtree(self.folder)  # what is refused leaves nothing behind
+            raise NotFrozenError(
+                f"not frozen, bars missed: {'; '.join(self.misses)}", statistics=self.statistics
+            )
         manifest = self.write()
         try:
             self.folder.rename(order.out)
@@ -139,7 +139,7 @@ class _Build:
 
     def write(self) -> dict[str, Any]:
         """Write the manifest with what is known so far."""
-        order, made, task = self.order, self.made, get_task(self.order.task)
+        order, task = self.order, get_task(self.order.task)
         validation = self.folder / "validation" / "queries.jsonl"
         return write_manifest(
             self.folder,
@@ -147,31 +147,35 @@ class _Build:
                 "suite": order.suite,
                 "task": order.task,
                 "version": task.version,
-                "frozen": not made.misses or (order.accept_misses and not order.draft),
+                "frozen": not self.misses or (order.accept_misses and not order.draft),
                 "target": dict(order.target),
-                "splits": made.counts,
-                "mini": mini_ids(validation) if "validation" in made.counts else [],
+                "splits": self.counts,
+                "mini": mini_ids(validation) if "validation" in self.counts else [],
                 "prompt_sha256": task.prompt_sha256,
-                "builder": {**builder(order.task), "device": order.device},
+                "builder": {
+                    "package": "introspect-bench",
+                    "version": __version__,
+                    "build": builder_of(order.task).BUILD,
+                    "device": order.device,
+                },
                 "seed": order.seed,
                 "doctor": self.doctor,
-                "statistics": made.statistics,
-                "stability": made.stability,
-                "nulls": made.nulls,
-                "bars_missed": [f"{miss}." for miss in made.misses],
-                **made.extra,
+                "statistics": self.statistics,
+                "stability": self.stability,
+                "nulls": self.nulls,
+                "bars_missed": [f"{miss}." for miss in self.misses],
+                **self.extra,
             },
         )
 
     def fit_nulls(self) -> None:
         """Fit null models on train, or on the public suite's, and see which bars they break."""
         from ...benchmark.backends.interventions.calculator import Calculator, Places
-        from ..nulls.bars import missed_bars
-        from ..nulls.run import MEASURED, suite_nulls
+        from ..nulls.run import MEASURED, missed_bars, suite_nulls
 
-        order, made = self.order, self.made
-        splits = [split for split in MEASURED if split in made.counts]
-        made.nulls = suite_nulls(
+        order = self.order
+        splits = [split for split in MEASURED if split in self.counts]
+        self.nulls = suite_nulls(
             open_suite(self.folder),
             splits=splits,
             train=None if order.public is None else open_suite(order.public),
@@ -180,13 +184,13 @@ class _Build:
             calculator=Calculator(self.target, CALCULATOR_ROWS),
         )
         for split in splits:
-            missed = missed_bars(order.task, made.nulls[split])
-            made.misses += [f"{split}: {miss}" for miss in missed]
-            self.report(f"{split}: nulls measured", len(made.nulls[split]))
+            missed = missed_bars(order.task, self.nulls[split])
+            self.misses += [f"{split}: {miss}" for miss in missed]
+            self.report(f"{split}: nulls measured", len(self.nulls[split]))
 
     def measure(self) -> None:
         """Measure and write every split."""
-        order, made, build = self.order, self.made, _builder(self.order.task)
+        order, build = self.order, builder_of(self.order.task)
         options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
         splits: Sequence[str] = SPLITS
         known: dict[str, Sequence[Sequence[Measured]]] = {}
@@ -202,34 +206,32 @@ class _Build:
                 split=split,
                 seed=order.seed,
                 work=order.work / split,
-                report=partial(self.report_split, split),
+                report=lambda stage, n, split=split: self.report(f"{split}: {stage}", n),  # type: ignore[misc]
                 rounded=self.load_rounded,
             )
             groups[split], flips = build.make_split(job, **options)
             if tried := flips.pop("tried", None):
-                made.extra.setdefault("tried", {})[split] = tried
+                self.extra.setdefault("tried", {})[split] = tried
             if flips:
-                made.stability[split] = flips
+                self.stability[split] = flips
         if hasattr(build, "finish"):  # what depends on the training vectors
             finished = build.finish(known | groups)
             groups = {split: finished[split] for split in groups}
         headline = get_task(order.task).headline_kinds
         for split, own in groups.items():
-            made.statistics[split] = describe_kinds(own, headline)
-            misses = _misses(build, split, made.statistics[split])
-            made.misses += [f"{split}: {miss}" for miss in misses]
+            self.statistics[split] = describe_kinds(own, headline)
+            sizes = order.sizes or build.SIZES
+            misses = _misses(build, split, self.statistics[split], sizes)
+            self.misses += [f"{split}: {miss}" for miss in misses]
             check_expressible(split, own)
-            made.counts[split] = write_split(self.folder / split, order.task, own)
-
-    def report_split(self, split: str, stage: str, n: int) -> None:
-        self.report(f"{split}: {stage}", n)
+            self.counts[split] = write_split(self.folder / split, order.task, own)
 
     def measure_features(self) -> None:
         """Measure and write the features of every split, and have them judged."""
         from ..feature_descriptions.build.suite import judge_features, judges_of, make_features
         from ..feature_descriptions.judge.quality import BARS
 
-        order, made, seed, report = self.order, self.made, self.order.seed, self.report
+        order, seed, report = self.order, self.order.seed, self.report
         if order.folder is None:
             raise UsageError("features need the folder of the target's weights")
         found = make_features(
@@ -241,31 +243,13 @@ class _Build:
             report=report,
             sizes=order.sizes,
         )
-        made.counts |= found.counts
-        made.statistics |= found.statistics
-        made.extra |= {"truth": "descriptions", "judges": judges_of(found)}
+        self.counts |= found.counts
+        self.statistics |= found.statistics
+        self.extra |= {"truth": "descriptions", "judges": judges_of(found)}
         self.write()
-        suite = open_suite(self.folder)
-        more, made.nulls = judge_features(suite, found, seed=seed, report=report)
-        made.statistics |= more
-        made.misses += missed(made.statistics, BARS)
-
-
-def _builder(task: str) -> ModuleType:
-    # Builders import torch; nothing else in this module does.
-    if task == "activation-patching":
-        from ..activation_patching.build import build as patching
-
-        return patching
-    if task == "input-ablations":
-        from ..input_ablations.build import build as ablations
-
-        return ablations
-    if task == FEATURES:
-        from ..feature_descriptions.build import suite as features
-
-        return features
-    raise UsageError(f"task {task!r} cannot be built")
+        more, self.nulls = judge_features(open_suite(self.folder), found, seed=seed, report=report)
+        self.statistics |= more
+        self.misses += missed(self.statistics, BARS)
 
 
 def _doctor(target: Any) -> dict[str, str]:
@@ -282,10 +266,15 @@ def _doctor(target: Any) -> dict[str, str]:
     return {check.name: "pass" for check in checks}
 
 
-def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> list[str]:
+def _misses(
+    build: ModuleType, split: str, statistics: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> list[str]:
+    """Bars that a split misses; a kind that its size names must be there to clear its own."""
     bars: tuple[Bar, ...] = build.BARS[split] + build.BARS_ALL
     found = missed(dict(statistics), bars)
     for kind, own in build.BARS_KIND.items():
         if kind in statistics["by_kind"]:
             found += [f"{kind} {miss}" for miss in missed(statistics["by_kind"][kind], own)]
+        elif kind in sizes[split]:
+            found.append(f"{kind} has no query")
     return found

@@ -1,9 +1,9 @@
-"""What suite is to be made, what was measured for it, and the refusal to make it."""
+"""What suite is to be made, and the refusal to make it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from ...benchmark.errors import CheckFailedError
 from ...benchmark.files import read_jsonl
 
 MINI = 32  # queries of validation that form the mini split, or a few more: groups stay whole
-
 
 Report = Callable[[str, int], None]  # told a stage and how many items it just finished
 
@@ -26,7 +25,16 @@ class NotFrozenError(CheckFailedError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class MakeOptions:
+    """What may be said of a suite besides what is made, for which target, and where."""
+
+    draft: bool = False  # write it even if bars are missed, marked as not frozen
+    accept_misses: bool = False  # freeze it even if bars are missed, with the bars in the manifest
+    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(MakeOptions):
     """What is to be made."""
 
     suite: str
@@ -40,10 +48,6 @@ class Order:
     """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
     builder, one model and one device."""
     device: str = "cpu"  # what the model computes on, for the manifest
-    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own, for drafts
-    draft: bool = False  # write even if bars are missed, marked as not frozen
-    accept_misses: bool = False
-    """Freeze even if bars are missed, every one of them named in the manifest."""
     public: Path | None = None
     """Folder of the suite whose test is made anew, from facts of the reserve: test alone is made,
     and nulls are fitted on that suite's train. None makes a whole suite."""
@@ -61,18 +65,6 @@ class SplitJob:
     work: Path  # folder for journals of this split; those of the other splits lie beside it
     report: Report
     rounded: Callable[[], Any]  # gives the target with weights rounded to bf16
-
-
-@dataclass(slots=True)
-class Made:
-    """What was measured, by split, and the bars it misses."""
-
-    counts: dict[str, Any] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
-    stability: dict[str, Any] = field(default_factory=dict)
-    misses: list[str] = field(default_factory=list)
-    nulls: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def mini_ids(queries: Path, n: int = MINI) -> list[str]:

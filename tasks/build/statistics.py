@@ -57,7 +57,7 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         "share_of_kind": _shares([m.kind for m in queries]),
         "share_of_relation": _shares([str(m.fields["relation"]) for m in queries]),
         **_where(queries),
-        **_margins([m.margin for m in queries if m.margin is not None]),
+        **_margins(queries),
         **_nearness(queries),
         **_matching(groups),
     }
@@ -76,10 +76,12 @@ def describe_kinds(
     return {**describe(main), "by_kind": by_kind}
 
 
-def _margins(margins: Sequence[float]) -> dict[str, Any]:
-    if not margins:
+def _margins(queries: Sequence[Measured]) -> dict[str, Any]:
+    ordered = sorted(m.margin for m in queries if m.margin is not None)
+    if not ordered:
         return {}
-    return {"margin_quantiles_logits": _quantiles(margins), "least_margin_logits": min(margins)}
+    quantiles = {str(q): ordered[int(q * (len(ordered) - 1))] for q in (0.01, 0.05, 0.1, 0.5)}
+    return {"margin_quantiles_logits": quantiles, "least_margin_logits": ordered[0]}
 
 
 def _nearness(queries: Sequence[Measured]) -> dict[str, Any]:
@@ -97,17 +99,13 @@ def _matching(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """How well each distance tells changed from unchanged within groups; overall and by place."""
     if any(m.distances is None for group in groups for m in group):
         return {}
-    by_block: dict[str, list[Sequence[Measured]]] = {}
-    by_cell: dict[str, list[Sequence[Measured]]] = {}
-    for group in groups:
-        block = _block(group[0])
-        by_block.setdefault(block, []).append(group)
-        by_cell.setdefault(f"{group[0].kind} {block}", []).append(group)
-    return {
-        "auroc_within_groups": aurocs(groups),
-        "auroc_within_groups_by_block": {k: aurocs(own) for k, own in sorted(by_block.items())},
-        "auroc_within_groups_by_cell": {k: aurocs(own) for k, own in sorted(by_cell.items())},
-    }
+    found: dict[str, Any] = {"auroc_within_groups": aurocs(groups)}
+    for by, name in (("block", _block), ("cell", _cell)):
+        parts: dict[str, list[Sequence[Measured]]] = {}
+        for group in groups:
+            parts.setdefault(name(group[0]), []).append(group)
+        found[f"auroc_within_groups_by_{by}"] = {k: aurocs(own) for k, own in sorted(parts.items())}
+    return found
 
 
 def aurocs(groups: Sequence[Sequence[Measured]]) -> dict[str, float | None]:
@@ -116,31 +114,30 @@ def aurocs(groups: Sequence[Sequence[Measured]]) -> dict[str, float | None]:
     It is the share of pairs whose changed member is the farther one, a tie half; None if no group
     has both.
     """
-    return {name: _auroc(groups, name) for name in groups[0][0].distances or {}}
-
-
-def _auroc(groups: Sequence[Sequence[Measured]], name: str) -> float | None:
-    won = pairs = 0.0
-    for group in groups:
-        values = [(m.clean != m.outcome, (m.distances or {})[name]) for m in group]
-        for changed, far in values:
-            for other, near in values:
-                if changed and not other:
-                    won += (far > near) + (far == near) / 2
-                    pairs += 1
-    return won / pairs if pairs else None
+    pairs = [
+        (one.distances or {}, other.distances or {})
+        for group in groups
+        for one in group
+        for other in group
+        if one.clean != one.outcome and other.clean == other.outcome
+    ]
+    won = {
+        name: sum((far[name] > near[name]) + (far[name] == near[name]) / 2 for far, near in pairs)
+        for name in groups[0][0].distances or {}
+    }
+    return {name: n / len(pairs) if pairs else None for name, n in won.items()}
 
 
 def _where(queries: Sequence[Measured]) -> dict[str, Any]:
     """Shares that only patches have: by block, by kind and block, and by whose answer comes out."""
     if any("layers" not in m.fields for m in queries):
         return {}
-    blocks = [_block(m) for m in queries]
-    cells = [f"{m.kind} {block}" for m, block in zip(queries, blocks, strict=True)]
+    blocks = _shares([_block(m) for m in queries])
+    cells = [_cell(m) for m in queries]
     origins = [_origin(m) for m in queries]
     return {
-        "share_of_block": _shares(blocks),
-        "least_share_of_block": min(_shares(blocks).values()),
+        "share_of_block": blocks,
+        "least_share_of_block": min(blocks.values()),
         "share_of_cell": _shares(cells),
         "share_of_origin": _shares(origins),
         "share_of_neither_by_cell": {
@@ -155,6 +152,10 @@ def _block(query: Measured) -> str:
     return "{:02d}-{:02d}".format(*query.fields["layers"])
 
 
+def _cell(query: Measured) -> str:
+    return f"{query.kind} {_block(query)}"
+
+
 def _origin(query: Measured) -> str:
     """Whose own answer the outcome is: the base prompt's, the source prompt's, both, neither."""
     clean, source = query.outcome == query.clean, query.outcome == query.source
@@ -165,11 +166,6 @@ def _origin(query: Measured) -> str:
 
 def _shares(names: Sequence[str]) -> dict[str, float]:
     return {name: count / len(names) for name, count in sorted(Counter(names).items())}
-
-
-def _quantiles(values: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {str(q): ordered[int(q * (len(ordered) - 1))] for q in (0.01, 0.05, 0.1, 0.5)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,25 +189,13 @@ def missed(statistics: dict[str, Any], bars: Sequence[Bar]) -> list[str]:
     return found
 
 
-def require(misses: Sequence[str]) -> None:
-    """Refuse to freeze.
-
-    Raises CheckFailedError: naming every missed bar.
-    """
-    if misses:
-        raise CheckFailedError("not frozen, bars missed: " + "; ".join(misses))
-
-
 def check_expressible(split: str, groups: Sequence[Sequence[Measured]]) -> None:
     """Refuse to freeze outcomes that no reply can say.
 
     Raises CheckFailedError: there are some, such as an outcome without a letter or digit.
     """
-    answers = [
-        Answer(changed=one.clean != one.outcome, content=one.outcome)
-        for group in groups
-        for one in group
-    ]
+    queries = [member for group in groups for member in group]
+    answers = [Answer(changed=m.clean != m.outcome, content=m.outcome) for m in queries]
     if unsaid := [answer.content for answer in answers if not expressible(answer)]:
         raise CheckFailedError(
             f"{split}: no reply can say {len(unsaid)} of {len(answers)} outcomes, such as "

@@ -93,36 +93,36 @@ def _compare_nested(where: str, said: Any, found: Any) -> None:
     if isinstance(found, Mapping) and isinstance(said, Mapping) and said.keys() == found.keys():
         for name in sorted(found):
             _compare_nested(f"{where}.{name}", said[name], found[name])
-    elif isinstance(found, Mapping) or not _close(said, found):
-        raise IntegrityError(
-            f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
-        )
+    elif not _same(said, found):
+        raise _wrong(where, said, found)
 
 
-def _compare(where: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _compare(where: str, said: Any, found: Mapping[str, Any]) -> None:
     """Compare the statistics that both have; other versions of the builder wrote more or fewer."""
+    if not isinstance(said, Mapping):
+        raise _wrong(where, said, found)
     for name in sorted(said.keys() & found.keys()):
+        own, other, place = said[name], found[name], f"{where}.{name}"
         if name == "by_kind":
-            if not isinstance(said[name], Mapping) or said[name].keys() != found[name].keys():
-                raise IntegrityError(f"{where}.{name} is not about the kinds of its queries")
-            for kind, value in found[name].items():
-                _compare(f"{where}.{name}.{kind}", said[name][kind], value)
-        elif not _same(name, said[name], found[name]):
-            raise IntegrityError(
-                f"{where}.{name} is {str(said[name])[:80]}, "
-                f"its files give {str(found[name])[:80]}; fetch the suite again"
-            )
+            if not isinstance(own, Mapping) or own.keys() != other.keys():
+                raise IntegrityError(f"{place} is not about the kinds of its queries")
+            for kind in other:
+                _compare(f"{place}.{kind}", own[kind], other[kind])
+            continue
+        if name == UNORDERED and isinstance(own, Mapping):
+            own, other = (dict(enumerate(sorted(x.values(), key=str))) for x in (own, other))
+        if not _same(own, other):
+            raise _wrong(place, said[name], found[name])
 
 
-def _same(name: str, said: Any, found: Any) -> bool:
+def _same(said: Any, found: Any) -> bool:
     if isinstance(found, Mapping):
-        if not isinstance(said, Mapping) or len(said) != len(found):
-            return False
-        if name == UNORDERED:
-            return all(map(_close, sorted(said.values(), key=str), sorted(found.values(), key=str)))
-        return said.keys() == found.keys() and all(_close(said[k], found[k]) for k in found)
-    return _close(said, found)
-
-
-def _close(said: Any, found: float) -> bool:
+        same_keys = isinstance(said, Mapping) and said.keys() == found.keys()
+        return same_keys and all(_same(said[key], found[key]) for key in found)
     return type(said) in (int, float) and math.isclose(said, found, rel_tol=0, abs_tol=TOLERANCE)
+
+
+def _wrong(where: str, said: Any, found: Any) -> IntegrityError:
+    return IntegrityError(
+        f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
+    )

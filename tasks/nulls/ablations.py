@@ -7,44 +7,50 @@ of kind `which` are scored part by part: a head learns from train which of four 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
+from ...benchmark.records import RUNS_TARGET, WORDS
 from .columns import (
+    BoolArray,
     Columns,
     FloatArray,
     IntArray,
     Texts,
+    beside,
     folds,
     ngrams,
     numbered,
     reduced,
     relation,
-    texts,
+    view,
     with_marks,
 )
-from .heads import (
-    Head,
-    boosted,
-    commonest,
-    copied,
-    gram,
-    guesses,
-    joined,
-    logistic,
-    ranked,
-    shown,
+from .heads import Head, boosted, gram, guesses, logistic, ranked, scores
+from .null import (
+    Null,
+    Rule,
+    Score,
+    commonest_rules,
+    copied_rule,
+    fit_null,
+    fitted_score,
+    pairs,
 )
-from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, fitted_score, pairs
-from .which import COMPONENTS, Embed, fit_which
 
 VIEWS = ("text", "removed", "rest")
 """What is read: the shown text, the removable part, the text without it."""
+LABELS = ("A", "B", "C", "D")  # names of the parts; which part has which is said by the query
+N = len(LABELS)
+COMPONENTS = 48  # singular components of n-grams that trees see
+
+Embed = Callable[[Sequence[str]], Any]  # texts to unit vectors, (n, width)
 
 
 def fit_ablations(
@@ -134,14 +140,10 @@ def _verdicts(
     flat = [np.zeros(len(part)) for part in columns]
     yield Score(name="constant", access=access, values=flat, vector=False)
     yield fitted("text regression", logistic, words)
-    latent = reduced(words, COMPONENTS)
-    about = numbered(*map(relation, columns))
-    own = [np.column_stack([a, b]) for a, b in zip(latent, about, strict=True)]
+    own = beside(reduced(words, COMPONENTS), numbered(*map(relation, columns)))
     yield fitted("boosted trees", boosted, own)
     if access == RUNS_TARGET and all(_has_siblings(part) for part in columns):
-        group = [
-            np.column_stack([a, _agreement(part)]) for a, part in zip(own, columns, strict=True)
-        ]
+        group = beside(own, [*map(_agreement, columns)])
         score = fitted("boosted trees, siblings' clean answers in view", boosted, group)
         yield replace(score, vector=True)
     if embed is not None:
@@ -180,8 +182,7 @@ def _agreement(columns: Columns) -> FloatArray:
 
 def _embedded(columns: Columns, embed: Embed, *, clean: bool) -> Any:
     """Embeddings of the shown text, of the removable part and, if it is known, of the answer."""
-    removed = [str(fields["removed"]) for fields in columns.fields]
-    rows = [embed([*columns.text]), embed(removed)]
+    rows = [embed([*columns.text]), embed([*view(columns, "removed")])]
     if clean:
         rows.append(embed([*columns.clean]))
     return np.concatenate(rows, axis=1)
@@ -190,17 +191,84 @@ def _embedded(columns: Columns, embed: Embed, *, clean: bool) -> Any:
 def _rules(
     columns: Sequence[Columns], wanted: Texts, used: Any, fold: IntArray, own: Sequence[Any]
 ) -> Iterator[Rule]:
-    same = [texts([""] * len(part)) for part in columns]
-    about = [relation(part) for part in columns]
-    count = partial(commonest, columns, contents=wanted, used=used, fold=fold)
-    yield Rule(name="commonest", guessed=count(same))
-    yield Rule(name="commonest of the relation", guessed=count(about))
+    yield from commonest_rules(columns, wanted, used, fold)
     regressed = guesses(own, wanted, used, fold)
     yield Rule(name="text regression", guessed=regressed)
-    removed = [texts([str(f["removed"]) for f in part.fields]) for part in columns]
-    for name, views in (("removed part", removed), ("rest", [shown(p) for p in columns])):
-        found = copied(wanted, views)
-        yield Rule(
-            name=f"copied from the {name}",
-            guessed=[joined(a, b) for a, b in zip(found, regressed, strict=True)],
-        )
+    yield copied_rule("removed part", columns, "removed", wanted, regressed)
+    yield copied_rule("rest", columns, "rest", wanted, regressed)
+
+
+def fit_which(
+    parts: Mapping[str, Columns], embed: Embed | None
+) -> dict[str, dict[str, float | None]]:
+    """Return the accuracy of each null by split: a head scores every part, the best is named."""
+    columns = [*parts.values()]
+    fold = np.repeat(folds(columns[0]), N)
+    right = [_right(part) for part in columns]
+    marks = [_labels(part) for part in columns]
+    words = [
+        sparse.hstack(rows, format="csr") for rows in zip(_part_ngrams(columns), marks, strict=True)
+    ]
+    heads: dict[str, tuple[Head, list[Any]]] = {
+        "text regression": (logistic, words),
+        "boosted trees": (boosted, beside(reduced(words, COMPONENTS), marks)),
+    }
+    if embed is not None:
+        read = [
+            np.column_stack([*map(embed, _views(part)), own])
+            for part, own in zip(columns, marks, strict=True)
+        ]
+        heads["sentence embeddings"] = (logistic, read)
+    # always the place or the label that is right most often in train
+    best = int((marks[0] * right[0][:, None]).sum(0).argmax())
+    values = {"constant": [own[:, best] for own in marks]}
+    values |= {name: scores(head, rows, right[0], fold) for name, (head, rows) in heads.items()}
+    return {
+        name: dict(zip(parts, map(_accuracy, score, right), strict=True))
+        for name, score in values.items()
+    }
+
+
+def _right(columns: Columns) -> BoolArray:
+    """Whether each part of each query is the right one, (4 n,)."""
+    pairs = zip(columns.fields, columns.part, strict=True)
+    right = [part["label"] == label for fields, label in pairs for part in fields["parts"]]
+    return np.array(right, dtype=bool)
+
+
+def _labels(columns: Columns) -> FloatArray:
+    """Place and label of each part as indicators, (4 n, 8)."""
+    labels = [part["label"] for fields in columns.fields for part in fields["parts"]]
+    own = np.array([[label == name for name in LABELS] for label in labels], dtype=np.float64)
+    return np.concatenate([np.tile(np.eye(N), (len(columns), 1)), own.reshape(-1, N)], axis=1)
+
+
+def _accuracy(score: FloatArray, right: BoolArray) -> float | None:
+    if not len(right):
+        return None
+    best = score.reshape(-1, N).argmax(1)
+    return float(right.reshape(-1, N)[np.arange(len(best)), best].mean())
+
+
+def _views(columns: Columns) -> tuple[list[str], list[str]]:
+    """The part, and the text without it, for each part of each query."""
+    own, rest = [], []
+    for fields in columns.fields:
+        text = str(fields["text"])
+        for part in fields["parts"]:
+            start, end = part["span"]
+            own.append(text[start:end])
+            rest.append(text[:start] + " " + text[end:])
+    return own, rest
+
+
+def _part_ngrams(columns: Sequence[Columns]) -> list[Any]:
+    blocks: list[list[Any]] = [[] for _ in columns]
+    for read in zip(*map(_views, columns), strict=True):
+        pattern = r"(?u)\b\w+\b|\S"
+        reader = TfidfVectorizer(
+            ngram_range=(1, 2), token_pattern=pattern, lowercase=False, sublinear_tf=True
+        ).fit(read[0])
+        for found, rows in zip(blocks, read, strict=True):
+            found.append(reader.transform(rows))
+    return [sparse.hstack(found, format="csr") for found in blocks]

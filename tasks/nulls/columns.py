@@ -60,14 +60,12 @@ class Columns:
         return Columns(fields=[self.fields[i] for i in chosen], **taken)
 
 
-def read_columns(
-    suite: Suite, split: str, *, original: npt.NDArray[np.float32] | None = None
-) -> Columns:
-    """Read a split of a causal task.
+def read_columns(suite: Suite, split: str, kinds: Sequence[str] | None = None) -> Columns:
+    """Read a split of a causal task, or its queries of some kinds.
 
     Raises UsageError: no such split; IntegrityError: a file is not what the manifest says.
     """
-    queries = suite.queries(split)
+    queries = [q for q in suite.queries(split) if kinds is None or q.kind in kinds]
     truth, told = suite.truth(split), suite.oracle(split)
     numbers = {name: i for i, name in enumerate(dict.fromkeys(q.group for q in queries))}
     rows = [query.vector for query in queries if query.vector is not None]
@@ -82,7 +80,6 @@ def read_columns(
         part=texts([getattr(truth[q.id], "part", None) or "" for q in queries]),
         source=texts([normalise_content(told[q.id]["source"] or "") for q in queries]),
         vector=vector,
-        original=original,
     )
 
 
@@ -131,6 +128,17 @@ def relation(columns: Columns) -> Texts:
     return texts([str(f.get("relation", "")) for f in columns.fields])
 
 
+def view(columns: Columns, name: str) -> Texts:
+    """Return the shown `text` of each query, the part that is `removed`, or the `rest`."""
+    removed = [str(fields.get("removed", "")) for fields in columns.fields]
+    if name == "removed":
+        return texts(removed)
+    if name == "text":
+        removed = [""] * len(columns)
+    pairs = zip(columns.text, removed, strict=True)
+    return texts([text.replace(part, " ", 1) if part else text for text, part in pairs])
+
+
 def numbered(train: Texts, *others: Texts) -> list[IntArray]:
     """Return names as numbers, -1 for those that train does not have."""
     known = {name: i for i, name in enumerate(sorted(set(train)))}
@@ -140,10 +148,9 @@ def numbered(train: Texts, *others: Texts) -> list[IntArray]:
 def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[Any]:
     """Return characters and words of texts as sparse tf-idf rows; the first part is train."""
     blocks: list[list[Any]] = [[] for _ in parts]
-    for view in views:
-        shown = [[_view(columns, i, view) for i in range(len(columns))] for columns in parts]
+    for name in views:
         # queries share texts, and each is read once
-        read = [np.unique(np.array(part, dtype=str), return_inverse=True) for part in shown]
+        read = [np.unique(view(part, name).astype(str), return_inverse=True) for part in parts]
         for options in (
             {"analyzer": "char_wb", "ngram_range": (2, 4)},
             {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
@@ -159,7 +166,7 @@ def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[A
 
 def with_marks(rows: Sequence[Any], parts: Sequence[Columns], *, clean: bool) -> list[Any]:
     """Return sparse rows with the fields of queries beside them, as indicators."""
-    marks = [[_marks(columns, i, clean) for i in range(len(columns))] for columns in parts]
+    marks = [_marks(columns, clean=clean) for columns in parts]
     reader = CountVectorizer(analyzer=list, binary=True)
     reader.fit(marks[0])
     return [
@@ -168,24 +175,26 @@ def with_marks(rows: Sequence[Any], parts: Sequence[Columns], *, clean: bool) ->
     ]
 
 
-def _view(columns: Columns, i: int, view: str) -> str:
-    text, removed = str(columns.text[i]), str(columns.fields[i].get("removed", ""))
-    return {"text": text, "removed": removed, "rest": text.replace(removed, " ", 1)}[view]
+def _marks(columns: Columns, *, clean: bool) -> list[list[str]]:
+    removed, rest = view(columns, "removed"), view(columns, "rest")
+    rows = []
+    for i, (kind, own) in enumerate(zip(columns.kind, columns.fields, strict=True)):
+        found = [f"kind={kind}"]
+        found += [f"{name}={own[name]}" for name in FIELDS if name in own]
+        if "layers" in own:
+            found.append(f"place={kind}/{own['layers']}")
+        if clean:
+            answer = columns.clean[i]
+            found += [f"clean={answer}", f"clean={answer}&relation={own.get('relation')}"]
+            for name, inside in (("removed", removed[i]), ("rest", rest[i])):
+                found += [f"clean in {name}={answer in inside}", f"{name}&{answer}:{inside[-12:]}"]
+        rows.append(found)
+    return rows
 
 
-def _marks(columns: Columns, i: int, clean: bool) -> list[str]:
-    fields = columns.fields[i]
-    found = [f"kind={columns.kind[i]}"]
-    found += [f"{name}={fields[name]}" for name in FIELDS if name in fields]
-    if "layers" in fields:
-        found.append(f"place={columns.kind[i]}/{fields['layers']}")
-    if clean:
-        answer = columns.clean[i]
-        found += [f"clean={answer}", f"clean={answer}&relation={fields.get('relation')}"]
-        for view in ("removed", "rest"):
-            inside = _view(columns, i, view)
-            found += [f"clean in {view}={answer in inside}", f"{view}&{answer}:{inside[-12:]}"]
-    return found
+def beside(*blocks: Sequence[Any]) -> list[Any]:
+    """Return dense columns side by side, part by part."""
+    return [np.column_stack(rows) for rows in zip(*blocks, strict=True)]
 
 
 def reduced(rows: Sequence[Any], n: int) -> list[FloatArray]:

@@ -34,7 +34,8 @@ def data_nulls(
     """Return every null's score on a split of suites.
 
     A row a null: `suite`, `task`, `version`, `name`, `access`, `rule`, `metrics`, and with `refit`
-    the manifest's metrics as `said`, None where it has no such null.
+    the manifest's metrics as `said`, None where it has no such null. A null that the manifest alone
+    has comes without metrics.
 
     Raises UsageError: unknown suite, task or split, or no suite has nulls; IntegrityError: a file
     is corrupt; MissingPartError: the target's weights or scikit-learn are missing (`refit` only).
@@ -44,22 +45,20 @@ def data_nulls(
         for task, found in tasks_of(name, tasks):
             if refit and found.describes:
                 continue
-            said = said_nulls(found, split)
+            said: list[dict[str, Any]] = found.manifest.get("nulls", {}).get(split, [])
             head = {"suite": found.name, "task": task.name, "version": found.version}
             if not refit:
                 rows += [head | row for row in said]
                 continue
             known = {(row["name"], row["access"]): row["metrics"] for row in said}
             for row in _refitted(found, split, progress):
-                rows.append(head | row | {"said": known.get((row["name"], row["access"]))})
+                rows.append(head | row | {"said": known.pop((row["name"], row["access"]), None)})
+            unfitted = [row for row in said if (row["name"], row["access"]) in known]
+            rows += [head | row | {"metrics": {}, "said": row["metrics"]} for row in unfitted]
+    if not rows and refit:
+        raise UsageError("only nulls of causal tasks are fitted again; leave --refit out")
     if not rows:
         raise UsageError("no suite here has nulls in its manifest; --refit fits them now")
-    return rows
-
-
-def said_nulls(suite: Suite, split: str) -> list[dict[str, Any]]:
-    """Return the nulls that a manifest has of a split, none if it has none."""
-    rows: list[dict[str, Any]] = suite.manifest.get("nulls", {}).get(split, [])
     return rows
 
 

@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, texts
+from .columns import BoolArray, FloatArray, IntArray, Texts, texts
 
 TOP = 4  # guesses kept of a content, the likeliest first
 RIDGE = 1.0  # penalty of the regression on contents
@@ -29,16 +29,13 @@ Head = Callable[[Any, npt.NDArray[Any], Any], FloatArray]
 
 def logistic(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
     """Logistic regression; returns log odds."""
-    if len(set(labels.tolist())) < 2:
-        return np.zeros(others.shape[0])
-    model = LogisticRegression(C=0.3, solver="liblinear", random_state=0).fit(rows, labels)
-    return np.asarray(model.decision_function(others), dtype=np.float64)
+    return _odds(
+        LogisticRegression(C=0.3, solver="liblinear", random_state=0), rows, labels, others
+    )
 
 
 def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
     """Gradient-boosted trees; returns log odds."""
-    if len(set(labels.tolist())) < 2:
-        return np.zeros(others.shape[0])
     model = HistGradientBoostingClassifier(
         max_iter=120,
         learning_rate=0.08,
@@ -46,19 +43,44 @@ def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
         l2_regularization=1.0,
         early_stopping=False,
         random_state=0,
-    ).fit(rows, labels)
-    return np.asarray(model.decision_function(others), dtype=np.float64)
+    )
+    return _odds(model, rows, labels, others)
+
+
+def _odds(model: Any, rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
+    if len(set(labels.tolist())) < 2:
+        return np.zeros(others.shape[0])
+    return np.asarray(model.fit(rows, labels).decision_function(others), dtype=np.float64)
+
+
+def out_of_fold(
+    fold: IntArray,
+    parts: Sequence[Any],
+    fitted: Callable[[BoolArray, Sequence[Any]], Sequence[npt.NDArray[Any]]],
+) -> list[npt.NDArray[Any]]:
+    """Return values of train, each from its other folds, and of the other parts from all of train.
+
+    `fitted(known, rows)` fits on the rows of train that `known` marks and gives values of `rows`.
+    """
+    train: Any = None
+    for one in np.unique(fold):
+        out = fold == one
+        (values,) = fitted(~out, [parts[0][out]])
+        if train is None:
+            train = np.empty((len(fold), *values.shape[1:]), dtype=values.dtype)
+        train[out] = values
+    return [train, *fitted(np.ones(len(fold), dtype=bool), parts[1:])]
 
 
 def scores(
     head: Head, rows: Sequence[Any], labels: npt.NDArray[Any], fold: IntArray
 ) -> list[FloatArray]:
     """Return scores of train, out of fold, and of the other parts."""
-    train = np.zeros(len(labels))
-    for one in np.unique(fold):
-        out = fold == one
-        train[out] = head(rows[0][~out], labels[~out], rows[0][out])
-    return [train, *(head(rows[0], labels, other) for other in rows[1:])]
+
+    def fitted(known: BoolArray, others: Sequence[Any]) -> list[FloatArray]:
+        return [head(rows[0][known], labels[known], other) for other in others]
+
+    return out_of_fold(fold, rows, fitted)
 
 
 def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
@@ -79,11 +101,9 @@ def guesses(
     grams: Sequence[Grams], contents: Texts, used: BoolArray, fold: IntArray
 ) -> list[Texts]:
     """Return the likeliest contents by ridge regression on indicators, (n, TOP) each."""
-    train = np.empty((len(contents), TOP), dtype=object)
-    for one in np.unique(fold):
-        out = fold == one
-        train[out] = _ridge(grams[0], contents, ~out & used, [grams[0][out]])[0]
-    return [train, *_ridge(grams[0], contents, used, grams[1:])]
+    return out_of_fold(
+        fold, grams, lambda known, others: _ridge(grams[0], contents, known & used, others)
+    )
 
 
 def _ridge(own: Grams, contents: Texts, used: BoolArray, others: Sequence[Grams]) -> list[Texts]:
@@ -128,21 +148,15 @@ def first_other(guessed: Texts, known: Texts) -> Texts:
 
 
 def commonest(
-    parts: Sequence[Columns],
-    keys: Sequence[Texts],
-    contents: Texts,
-    used: BoolArray,
-    fold: IntArray,
+    keys: Sequence[Texts], contents: Texts, used: BoolArray, fold: IntArray
 ) -> list[Texts]:
     """Guess the commonest contents of train under the same key, then of all."""
-    train = np.empty((len(parts[0]), TOP), dtype=object)
-    for one in np.unique(fold):
-        out = fold == one
-        train[out] = _commonest(keys[0][~out & used], contents[~out & used], keys[0][out])
-    return [
-        train,
-        *(_commonest(keys[0][used], contents[used], key) for key in keys[1:]),
-    ]
+
+    def fitted(known: BoolArray, others: Sequence[Texts]) -> list[Texts]:
+        own = known & used
+        return [_commonest(keys[0][own], contents[own], other) for other in others]
+
+    return out_of_fold(fold, keys, fitted)
 
 
 def _commonest(names: Texts, contents: Texts, asked: Texts) -> Texts:
@@ -195,15 +209,3 @@ def _inside(text: str, known: Sequence[str]) -> list[str]:
 def joined(*guessed: Texts) -> Texts:
     """Return the guesses of the first rule, then those of the next where there is room."""
     return ranked([[x for part in rows for x in part] for rows in zip(*guessed, strict=True)])
-
-
-def shown(columns: Columns) -> Texts:
-    """Return the shown text without the removable part."""
-    return texts(
-        [
-            str(text).replace(str(fields.get("removed", "")), " ", 1)
-            if fields.get("removed")
-            else str(text)
-            for text, fields in zip(columns.text, columns.fields, strict=True)
-        ]
-    )

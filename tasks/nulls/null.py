@@ -10,7 +10,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from .columns import BoolArray, Columns, FloatArray, IntArray, Texts
-from .heads import Head, first_other, scores
+from ...benchmark.records import RUNS_TARGET, WORDS
+from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, relation, texts, view
+from .heads import Head, commonest, copied, first_other, joined, scores
 
 GRID = 100  # thresholds tried, at quantiles of the score
 
@@ -102,9 +103,6 @@ def _mean(values: FloatArray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
-"""Access classes, `benchmark.records.ACCESS`."""
-
 Refit = Callable[[BoolArray], list[FloatArray]]
 """Scores of another label of train by the same head: train out of fold, then the others."""
 
@@ -144,6 +142,26 @@ class Rule:
     guessed: Sequence[Texts]  # (n, TOP) each
     vector: bool = False  # whether it looks at the vector
     access: str = WORDS  # who can use it
+
+
+def commonest_rules(
+    columns: Sequence[Columns], wanted: Texts, used: BoolArray, fold: IntArray
+) -> Iterator[Rule]:
+    """The commonest contents of train, and those of the relation."""
+    for name, keys in (
+        ("commonest", [texts([""] * len(part)) for part in columns]),
+        ("commonest of the relation", [relation(part) for part in columns]),
+    ):
+        yield Rule(name=name, guessed=commonest(keys, wanted, used, fold))
+
+
+def copied_rule(
+    what: str, columns: Sequence[Columns], name: str, wanted: Texts, otherwise: Sequence[Texts]
+) -> Rule:
+    """Contents of train that stand in a view of the queries, then what another rule guesses."""
+    found = copied(wanted, [view(part, name) for part in columns])
+    guessed = [joined(a, b) for a, b in zip(found, otherwise, strict=True)]
+    return Rule(name=f"copied from the {what}", guessed=guessed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ...benchmark.records import RUNS_TARGET, WORDS
 from .columns import (
     Columns,
     FloatArray,
     IntArray,
+    beside,
     folds,
     ngrams,
     numbered,
@@ -27,14 +29,22 @@ from .heads import (
     boosted,
     by_vote,
     commonest,
-    copied,
     from_neighbours,
     gram,
     guesses,
-    joined,
     logistic,
 )
-from .null import RUNS_TARGET, WORDS, Null, Rule, Score, expected, fit_null, fitted_score, pairs
+from .null import (
+    Null,
+    Rule,
+    Score,
+    commonest_rules,
+    copied_rule,
+    expected,
+    fit_null,
+    fitted_score,
+    pairs,
+)
 from .vectors import VectorViews, group_ranks
 
 SOURCE_PROBE = "source's answer by a probe on the vector"
@@ -77,19 +87,17 @@ def _guessed(seen: Seen) -> Iterator[Rule]:
     """Guesses without the vector."""
     parts, fold, train = seen.parts, seen.fold, seen.parts[0]
     used, every = train.changed, np.ones(len(train), dtype=bool)
-    same = [texts([""] * len(part)) for part in parts]
     about = [relation(part) for part in parts]
     clean = [
         texts([f"{r}/{c}" for r, c in zip(a, p.clean, strict=True)])
         for a, p in zip(about, parts, strict=True)
     ]
-    count = partial(commonest, parts, contents=train.outcome, used=used, fold=fold)
     probed = partial(guesses, contents=train.outcome, used=used, fold=fold)
-    answers = commonest(parts, about, train.clean, every, fold)
+    answers = commonest(about, train.clean, every, fold)
+    known = commonest(clean, train.outcome, used, fold)
+    yield from commonest_rules(parts, train.outcome, used, fold)
     for name, access, guessed in (
-        ("commonest", WORDS, count(same)),
-        ("commonest of the relation", WORDS, count(about)),
-        ("commonest of relation and clean answer", RUNS_TARGET, count(clean)),
+        ("commonest of relation and clean answer", RUNS_TARGET, known),
         ("text regression", WORDS, probed(seen.by_words)),
         ("text regression, clean answer known", RUNS_TARGET, probed(seen.by_words_clean)),
         ("commonest clean answer of the relation", WORDS, answers),
@@ -129,18 +137,10 @@ def unchanged_rules(seen: Seen) -> Iterator[Rule]:
     every = np.ones(len(train), dtype=bool)
     first = np.zeros(len(train), dtype=bool)  # a text's queries share the answer
     first[np.unique(train.text.astype(str), return_index=True)[1]] = True
-    about = [relation(part) for part in parts]
-    same = [texts([""] * len(part)) for part in parts]
-    count = partial(commonest, parts, contents=train.clean, used=every, fold=fold)
-    yield Rule(name="commonest", guessed=count(same))
-    yield Rule(name="commonest of the relation", guessed=count(about))
+    yield from commonest_rules(parts, train.clean, every, fold)
     regressed = guesses(seen.by_words, train.clean, first, fold)
     yield Rule(name="text regression", guessed=regressed)
-    found = copied(train.clean, [part.text for part in parts])
-    yield Rule(
-        name="copied from the text",
-        guessed=[joined(a, b) for a, b in zip(found, regressed, strict=True)],
-    )
+    yield copied_rule("text", parts, "text", train.clean, regressed)
     yield Rule(
         name="nearest text of the relation",
         guessed=[from_neighbours(rows, train.clean) for rows in nearest_texts(seen)],
@@ -208,26 +208,14 @@ def _probes(seen: Seen, access: str, known: Rule) -> Iterator[Score]:
     words = seen.words_clean if target else seen.words
     both = [_beside(a, b) for a, b in zip(views.linear, words, strict=True)]
     yield _fitted("linear probe on vector and words", access, logistic, both, seen)
-    where = [
-        np.stack(columns, axis=1)
-        for columns in zip(
-            numbered(*map(place, seen.parts)), numbered(*map(relation, seen.parts)), strict=True
-        )
-    ]
-    latent = reduced(words, 16)
+    where = [numbered(*map(name, seen.parts)) for name in (place, relation)]
     more = [
         _against_clean(part, rows) if target else np.zeros((len(part), 0))
         for part, rows in zip(seen.parts, known.guessed, strict=True)
     ]
-    own = [
-        np.concatenate(rows, axis=1)
-        for rows in zip(views.dense(target=target), where, latent, more, strict=True)
-    ]
+    own = beside(views.dense(target=target), *where, reduced(words, 16), more)
     yield _fitted("boosted trees", access, boosted, own, seen)
-    group = [
-        np.concatenate(rows, axis=1)
-        for rows in zip(own, views.dense_group(target=target), strict=True)
-    ]
+    group = beside(own, views.dense_group(target=target))
     score = _fitted("boosted trees, group in view", access, boosted, group, seen)
     yield score
     ranks = [group_ranks(p, v) for p, v in zip(seen.parts, score.values, strict=True)]

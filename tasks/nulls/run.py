@@ -4,29 +4,30 @@ The strongest rule without words (class `replays`) is here: the source's token i
 vector and put into the text. A linear map from vectors to token embeddings is fitted on clean runs
 of the training texts, in which every token is known; then the target answers the text with that
 token in the patched one's place.
+
+Also what null models may score on a suite that is frozen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...benchmark.metrics.verdicts import normalise_content
+from ...benchmark.records import REPLAYS, RUNS_TARGET, WORDS
 from ...benchmark.registry import get_task
 from ...benchmark.scoring.scale import CALCULATOR
 from ...benchmark.suite.suite import Suite
 from ..calculate import calculated_metrics
-from .ablations import fit_ablations
-from .bars import ABLATIONS
+from .ablations import Embed, fit_ablations
 from .columns import Columns, read_columns, texts
 from .heads import ranked
-from .null import REPLAYS, Null, Rule, Score, fit_null, pairs
+from .null import Null, Rule, Score, fit_null, pairs
 from .patching import fit_patching
-from .which import Embed
 
 if TYPE_CHECKING:
     from ...benchmark.backends.interventions.calculator import Calculator, Places
@@ -34,8 +35,24 @@ if TYPE_CHECKING:
 TUNED_ON = 250
 """Training groups that the rule is chosen on; the target runs on each of their queries."""
 
-Floats = npt.NDArray[np.float32]
-Layers = Sequence[tuple[int, int]]
+DIGITS = 4  # metrics are stored with so many digits
+MEASURED = ("validation", "test")  # splits that nulls are measured on
+
+Row = dict[str, Any]
+
+PATCHING, ABLATIONS = "activation-patching", "input-ablations"
+GUESSED = "coin"
+"""The null of class `runs-target` that sees no vector: its contents are those that can be guessed
+without one."""
+PATCHING_WORDS = 0.10  # largest balanced exact match of a null of class `words`
+PATCHING_TARGET = 0.20  # the same of class `runs-target`, or else `ABOVE_COIN` above a coin
+ABOVE_COIN = 0.03
+"""How much more than 0.5 sqrt(p) it may be, p the share of changed contents that are guessed."""
+ABLATIONS_WORDS = 0.15  # largest mean over kinds of a null of class `words`
+AUROC = (0.40, 0.60)  # allowed AUROC of a regression for the verdict
+WHICH = 0.35  # largest accuracy on `which`
+
+CALCULATED = 0.995  # least headline of the calculator, in batches of another size
 
 
 def places(columns: Columns) -> tuple[list[str], list[int], list[tuple[int, int]]]:
@@ -70,12 +87,6 @@ def fit_replays(train: Columns, others: Mapping[str, Columns], target: Places) -
     return fit_null(score, parts, pairs([*parts.values()], [rule], []))
 
 
-DIGITS = 4  # metrics are stored with so many digits
-MEASURED = ("validation", "test")  # splits that nulls are measured on
-
-Row = dict[str, Any]
-
-
 def suite_nulls(
     suite: Suite,
     *,
@@ -90,8 +101,8 @@ def suite_nulls(
     Raises IntegrityError: a file is not what the manifest says.
     """
     kinds = get_task(suite.task).headline_kinds
-    learnt = _read(train or suite, "train", kinds)
-    others = {split: _read(suite, split, kinds) for split in splits}
+    learnt = read_columns(train or suite, "train", kinds)
+    others = {split: read_columns(suite, split, kinds) for split in splits}
     found = fit_nulls(suite.task, learnt, others, target, embed)
     if calculator is not None:
         found.append(_calculated(calculator, suite, splits))
@@ -148,8 +159,65 @@ def rows_of(nulls: Sequence[Null], split: str) -> list[Row]:
     ]
 
 
-def _read(suite: Suite, split: str, kinds: Sequence[str] | None) -> Columns:
-    columns = read_columns(suite, split)
-    if kinds is None:
-        return columns
-    return columns.take(np.isin(columns.kind.astype(str), list(kinds)))
+def missed_bars(task: str, rows: Sequence[Row]) -> list[str]:
+    """Return one sentence for each bar that the nulls of a split break."""
+    if task in (PATCHING, ABLATIONS) and not rows:
+        return ["no null model could be measured"]
+    if task == PATCHING:
+        return [*_patching(rows), *_calculator(rows, "balanced_exact_match")]
+    if task == ABLATIONS:
+        return [*_ablations(rows), *_calculator(rows, "kind_mean")]
+    return []
+
+
+def share_guessed(rows: Sequence[Row]) -> float:
+    """Return the share of changed contents guessed without the vector, the clean answer known.
+
+    The coin of class `runs-target` has every clean answer right and says `changed` to a share of
+    the queries, so its balanced exact match on changed queries over that share is this one.
+    """
+    coin = next(r for r in rows if r["name"] == GUESSED and r["access"] == RUNS_TARGET)["metrics"]
+    unchanged = coin["exact_match_unchanged"]
+    return float(coin["exact_match_changed"] / (1 - unchanged)) if unchanged < 1 else 0.0
+
+
+def _patching(rows: Sequence[Row]) -> Iterator[str]:
+    p = share_guessed(rows)
+    allowed = max(PATCHING_TARGET, 0.5 * math.sqrt(p) + ABOVE_COIN)
+    for row in rows:
+        limit = {WORDS: PATCHING_WORDS, RUNS_TARGET: allowed}.get(row["access"])
+        yield from _above(row, "balanced_exact_match", limit)
+
+
+def _ablations(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row["access"] != WORDS:
+            continue
+        yield from _above(row, "kind_mean", ABLATIONS_WORDS)
+        yield from _above(row, "which_accuracy", WHICH)
+        for kind in ("hint", "context"):
+            value = row["metrics"].get(f"{kind}_verdict_auroc")
+            if value is not None and not AUROC[0] <= value <= AUROC[1]:
+                yield (
+                    f"{kind} verdict AUROC of the null {row['name']!r} is {value:.3f}, "
+                    f"allowed {AUROC[0]:.2f} to {AUROC[1]:.2f}"
+                )
+
+
+def _calculator(rows: Sequence[Row], metric: str) -> Iterator[str]:
+    value = next((r["metrics"][metric] for r in rows if r["name"] == CALCULATOR), None)
+    if value is None:
+        yield f"{metric} of the {CALCULATOR} has no value"
+    elif value < CALCULATED:
+        yield f"{metric} of the {CALCULATOR} is {value:.4f}, required {CALCULATED}"
+
+
+def _above(row: Row, metric: str, limit: float | None) -> Iterator[str]:
+    value = row["metrics"].get(metric)
+    if limit is not None and value is None:
+        yield f"{metric} of the null {row['name']!r} ({row['access']}) has no value"
+    elif limit is not None and value > limit:
+        yield (
+            f"{metric} of the null {row['name']!r} ({row['access']}) is {value:.3f}, "
+            f"allowed {limit:.3f}"
+        )

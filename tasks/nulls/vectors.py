@@ -81,17 +81,11 @@ class VectorViews:
     def numbers(self, *, target: bool) -> dict[str, list[FloatArray]]:
         """Return norms, distances and votes by name; with `target`, also of unpatched activations.
 
-        Raises ValueError: some parts have unpatched activations and others have none.
+        These must have been measured for all parts or for none.
         """
-        found: dict[str, list[FloatArray]] = {}
-        for part, rows, index, cosine in zip(
-            self._parts, self._scaled, self.near, self._cosine, strict=True
-        ):
-            for name, values in self._of(part, rows, index, cosine, target=target).items():
-                found.setdefault(name, []).append(values)
-        if {len(values) for values in found.values()} != {len(self._parts)}:
-            raise ValueError("unpatched activations of some splits only")
-        return found
+        parts = zip(self._parts, self._scaled, self.near, self._cosine, strict=True)
+        found = [self._of(*part, target=target) for part in parts]
+        return {name: [own[name] for own in found] for name in found[0]}
 
     def _of(
         self, part: Columns, rows: Any, index: IntArray, cosine: FloatArray, *, target: bool
@@ -118,15 +112,12 @@ class VectorViews:
         columns.pop("distance to the group's mean")
         found = []
         for i, part in enumerate(self._parts):
-            own = [
-                self._projected[i][:, :FEW],
-                *(values[i][:, None] for values in columns.values()),
-            ]
+            own = [self._projected[i][:, :FEW], *(values[i] for values in columns.values())]
             if target and part.original is not None:
                 rows = self._space.scaled(part, original=True)
                 moved = self._projected[i] - self._space.projected(part, rows)
                 own.append(moved[:, :FEW])
-            found.append(np.concatenate(own, axis=1))
+            found.append(np.column_stack(own))
         return found
 
     def dense_group(self, *, target: bool) -> list[FloatArray]:
@@ -138,8 +129,8 @@ class VectorViews:
             own = [few - group_others(part, few)]
             for values in columns.values():
                 others = group_others(part, values[i][:, None])[:, 0]
-                own += [(values[i] - others)[:, None], group_ranks(part, values[i])[:, None]]
-            found.append(np.concatenate(own, axis=1))
+                own += [values[i] - others, group_ranks(part, values[i])]
+            found.append(np.column_stack(own))
         return found
 
 

@@ -11,6 +11,7 @@ from tiny_suites import make_suite
 
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.registry import get_task
+from introspect_bench.tasks.nulls import command
 from introspect_bench.tasks.nulls.command import check_nulls
 
 
@@ -47,6 +48,28 @@ def test_a_suite_without_nulls_is_a_sentence(call: Call, here: Path) -> None:
     code, _, err = call("data", "nulls", "--suite", "bare")
     assert code == 2
     assert "no suite here has nulls" in the_sentence(err)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_null_that_is_not_fitted_again_fails(
+    call: Call, monkeypatch: pytest.MonkeyPatch, fitted: bool
+) -> None:
+    row = {"name": "text", "access": "words", "rule": "", "metrics": {"kind_mean": 0.1}}
+    monkeypatch.setattr(command, "_refitted", lambda *_: [row] * fitted)
+    words = ("data", "nulls", "--suite", "toy", "-t", "input-ablations", "--refit", "--json")
+    code, out, err = call(*words)
+    (found,) = json.loads(out)["nulls"]
+    assert found["said"] == row["metrics"]
+    assert code == (0 if fitted else 1)
+    assert fitted or "null 'text' (words) is None, the manifest says 0.1" in the_sentence(err)
+
+
+def test_features_alone_have_nothing_to_fit_again(call: Call) -> None:
+    code, _, err = call(
+        "data", "nulls", "--suite", "smollm2-135m", "-t", "feature-descriptions", "--refit"
+    )
+    assert code == 2
+    assert "only nulls of causal tasks are fitted again" in the_sentence(err)
 
 
 @pytest.mark.parametrize(("value", "fails"), [(0.105, False), (0.12, True), (None, True)])

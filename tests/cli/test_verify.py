@@ -78,6 +78,10 @@ def test_statistics_of_a_kind_are_compared_too(call: Call) -> None:
     code, _, err = call("data", "verify", "--suite", "toy")
     assert code == 4
     assert "statistics.test.by_kind.last-subject.share_changed is 0.25" in the_sentence(err)
+    write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind={"last-subject": 0.25})})
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert "statistics.test.by_kind.last-subject is 0.25, its files give {" in the_sentence(err)
     write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind={"last": own})})
     code, _, err = call("data", "verify", "--suite", "toy")
     assert code == 4

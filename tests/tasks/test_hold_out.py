@@ -17,7 +17,7 @@ from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import measured
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks.activation_patching.build.nearness import nearest
+from introspect_bench.tasks.activation_patching.build.balance import nearest
 
 VERSION = get_task(PATCHING).version
 

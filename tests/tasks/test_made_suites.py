@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_builds import TASKS, invented_facts, load, made_once, small_world
+from tiny_builds import TASKS, invented_facts, load
 from tiny_targets import Patch, slow_answer, slow_pass
 
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
@@ -18,16 +17,7 @@ from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.build.verify import verify_suite
 from introspect_bench.tasks.facts.facts import normalise
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _world() -> Iterator[None]:
-    with small_world():
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return made_once(tmp_path_factory.getbasetemp() / "made")[0]
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,19 +1,22 @@
-"""How unlike changed and unchanged members of groups are: distances, ranks, means. Pure.
+"""How unlike changed and unchanged members of groups are, and how near to train. Pure.
 
 The members of a group are ranked by each distance; what is counted is how many changed and
 unchanged ones stand at each rank, and how far apart the two are on average.
-
 
 Changed and unchanged vectors of one place differ in direction, not in length: unless it is matched,
 a linear probe fitted on other groups tells them apart within groups (AUROC up to 0.72). Two probes
 are fitted on train candidates before anything is chosen, by ridge regression within groups: one for
 all cells, and one for each cell, with so large a penalty that it is nearly the difference of means.
+
+Whoever learnt training vectors by heart answers queries whose vector is near one. Nearness is
+compared within a kind of place and a block, after the mean of the training vectors there is taken
+off: raw cosines are all near 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -21,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.metrics.verdicts import normalise_content
+from ....benchmark.suite.freeze import Measured
 
 GROUP_SIZE = 4  # members of a group
 DISTANCES = ("to_original", "to_group_mean", "probe", "probe_of_cell", "rules", "norm", "to_mean")
@@ -65,6 +69,10 @@ class CandidateGroup:
     spread: float  # typical distance in the cell, to make gaps comparable
     probes: npt.NDArray[np.float64]  # directions of the cell's linear probes, shape (`PROBES`, d)
     members: tuple[Candidate, ...]
+
+
+Four = tuple[CandidateGroup, tuple[Candidate, ...]]
+"""A group with the four members that are kept of it."""
 
 
 def overlap(one: str, other: str) -> bool:
@@ -205,3 +213,51 @@ def _ridge(rows: Floats, verdicts: Floats, penalty: float) -> Floats:
 
 def _spread(scores: Floats) -> float:
     return max(float(scores.std()), 1e-12)
+
+
+def nearest(vectors: npt.NDArray[Any], training: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Largest cosine of each of `vectors` (n, d) with one of `training` (m, d), centred; (n,).
+
+    Both are centred with the mean of `training`.
+    """
+    centre = training.astype(np.float64).mean(axis=0)
+    left, right = vectors.astype(np.float64) - centre, training.astype(np.float64) - centre
+    left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-12)
+    right /= np.maximum(np.linalg.norm(right, axis=1, keepdims=True), 1e-12)
+    found: npt.NDArray[np.float64] = (left @ right.T).max(axis=1)
+    return found
+
+
+def with_nearest(
+    groups: Mapping[str, Sequence[Sequence[Measured]]],
+) -> dict[str, list[list[Measured]]]:
+    """Groups of splits; those of validation and test get `nearest_train` and `to_mean` from train.
+
+    Queries of cells without training vectors, and of train itself, keep None.
+    """
+    training: dict[Any, list[npt.NDArray[np.float16]]] = {}
+    for group in groups.get("train", ()):
+        for query in group:
+            if query.vector is not None:
+                training.setdefault(_written(query), []).append(query.vector)
+    tables = {cell: np.stack(rows) for cell, rows in training.items()}
+    return {
+        split: [[_told(query, split, tables) for query in group] for group in own]
+        for split, own in groups.items()
+    }
+
+
+def _written(query: Measured) -> tuple[str, tuple[int, ...]]:
+    """Where a query's vector is written: kind of place, first and last layer."""
+    return query.place or query.kind, tuple(query.fields["layers"])
+
+
+def _told(query: Measured, split: str, tables: Mapping[Any, npt.NDArray[np.float16]]) -> Measured:
+    table = tables.get(_written(query))
+    if table is None or query.vector is None:
+        return query
+    mean = table.astype(np.float64).mean(axis=0)
+    gap = float(np.linalg.norm(query.vector.astype(np.float64) - mean))
+    told = None if query.distances is None else {**query.distances, "to_mean": gap}
+    near = None if split == "train" else float(nearest(query.vector[None], table)[0])
+    return replace(query, nearest_train=near, distances=told)

@@ -23,20 +23,17 @@ from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.suite.freeze import Measured
-from ...build.answers import Progress
-from ...build.order import SplitJob
+from ...build.order import Report, SplitJob
 from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
-from . import measure_patches as measure
 from . import survey as reading
 from . import trials
-from .balance import DISTANCES, Candidate, CandidateGroup, distances
+from .balance import DISTANCES, Four, distances, with_nearest
 from .collect import collect, fit
 from .contrast import trim
-from .measure_patches import Patch, blocks
-from .nearness import with_nearest
+from .measure_patches import Bench, Cell, Patch, blocks, branch_of
 from .rules import fit_rules
-from .trials import Bench, Cell, SplitSize
+from .trials import SplitSize
 
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would
@@ -85,9 +82,9 @@ SIZES = {
 
 def keep_stable(
     bench: Bench,
-    groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
+    groups: Sequence[Four],
     rounded: Callable[[], TargetModel],
-) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
+) -> tuple[list[Four], Stability]:
     """Measure chosen groups again; keep those whose every label is stable."""
     probes: list[Probe] = []
     for _, four in groups:
@@ -96,7 +93,7 @@ def keep_stable(
         probes.append(Probe(ids=ids, branch=Branch(ids=ids), output=bench.clean[base]))
         for member in four:
             patch, output = member.payload
-            branch = measure.branch_of(patch, bench.prompts, bench.vectors, bench.target.n_layers)
+            branch = branch_of(bench, patch)
             position = bench.prompts[base].places[patch.kind].position
             probes.append(Probe(ids=ids, position=position, branch=branch, output=output))
     again = {}
@@ -116,68 +113,57 @@ def keep_stable(
     return kept, verdict
 
 
-def freeze_group(
-    bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
-) -> list[Measured]:
+def freeze_group(bench: Bench, chosen: Four, kind: str | None = None) -> list[Measured]:
     """A chosen group as the queries that are written; `kind` replaces the kind of place."""
-    (found,) = distances(replace(group, members=tuple(four)), [range(len(four))])
-    return [
-        _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
-        for member, own in zip(four, found.T, strict=True)
-    ]
-
-
-def _freeze_member(
-    bench: Bench, member: Candidate, own: Mapping[str, float], kind: str | None
-) -> Measured:
-    patch: Patch
-    patch, output = member.payload
-    base = bench.prompts[patch.base]
-    where = base.places[patch.kind]
-    clean = bench.clean[patch.base]
-    source = bench.prompts[patch.source]
-    read = source.places[patch.kind]
-    return Measured(
-        kind=kind or patch.kind,
-        fields={
-            "text": base.prompt.text,
-            "position": where.position,
-            "n_tokens": len(base.ids),
-            "token": where.token,
-            "layers": list(blocks(bench.target.n_layers)[patch.block]),
-            "relation": base.prompt.fact.relation,
-        },
-        clean=clean.text,
-        outcome=output.text,
-        clean_ids=clean.ids,
-        outcome_ids=output.ids,
-        margin=min(clean.margin, output.margin),
-        source=bench.clean[patch.source].text,
-        origin={
-            "text": source.prompt.text,
-            "position": read.position,
-            "token": read.token,
-            "subject": source.prompt.fact.subject,
-            "relation": source.prompt.fact.relation,
-        },
-        vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
-        place=patch.kind,
-        distances=own,
-    )
+    group, four = chosen
+    (found,) = distances(replace(group, members=four), [range(len(four))])
+    rows = []
+    for member, own in zip(four, found.T, strict=True):
+        patch: Patch
+        patch, output = member.payload
+        base, source = bench.prompts[patch.base], bench.prompts[patch.source]
+        where, read = base.places[patch.kind], source.places[patch.kind]
+        clean = bench.clean[patch.base]
+        one = Measured(
+            kind=kind or patch.kind,
+            fields={
+                "text": base.prompt.text,
+                "position": where.position,
+                "n_tokens": len(base.ids),
+                "token": where.token,
+                "layers": list(blocks(bench.target.n_layers)[patch.block]),
+                "relation": base.prompt.fact.relation,
+            },
+            clean=clean.text,
+            outcome=output.text,
+            clean_ids=clean.ids,
+            outcome_ids=output.ids,
+            margin=min(clean.margin, output.margin),
+            source=bench.clean[patch.source].text,
+            origin={
+                "text": source.prompt.text,
+                "position": read.position,
+                "token": read.token,
+                "subject": source.prompt.fact.subject,
+                "relation": source.prompt.fact.relation,
+            },
+            vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
+            place=patch.kind,
+            distances=dict(zip(DISTANCES, map(float, own), strict=True)),
+        )
+        rows.append(one)
+    return rows
 
 
 def usable_cells(
-    target: TargetModel, seed: int, work: Path, report: Progress
+    target: TargetModel, seed: int, work: Path, report: Report
 ) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
     """Cells of the headline, disrupted cells, and what the survey found of each cell."""
     found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
-    disrupted = [cell for cell, one in found.items() if one.neither >= NEITHER]
-    main = [cell for cell, one in found.items() if cell not in disrupted and one.changed >= INERT]
-    told = {
-        f"{kind}/{block}": {"neither": one.neither, "changed": one.changed}
-        for (kind, block), one in found.items()
-    }
-    return main, disrupted, told
+    disrupted = [cell for cell, one in found.items() if one["neither"] >= NEITHER]
+    changed = [cell for cell, one in found.items() if one["changed"] >= INERT]
+    main = [cell for cell in changed if cell not in disrupted]
+    return main, disrupted, {reading.name_of(cell): one for cell, one in found.items()}
 
 
 def make_split(
@@ -219,8 +205,8 @@ def make_split(
         sure = {id(group) for group, _ in stable}
         chosen = trim([g for g in chosen if id(g[0]) in sure], size.groups)
         others = [g for g in others if id(g[0]) in sure][: size.disrupted]
-    groups = [freeze_group(bench, *group) for group in chosen]
-    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in others]
+    groups = [freeze_group(bench, group) for group in chosen]
+    groups += [freeze_group(bench, group, DISRUPTED) for group in others]
     return groups, told
 
 

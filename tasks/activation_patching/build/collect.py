@@ -10,12 +10,12 @@ import numpy as np
 
 from . import survey as reading
 from . import trials
-from .balance import Candidate, CandidateGroup, Probes, fit_probes
+from .balance import CandidateGroup, Four, Probes, fit_probes
 from .contrast import Selection
-from .measure_patches import Patch
+from .measure_patches import Bench, Cell, Patch
 from .rules import Rules
 from .survey import Centre
-from .trials import Bench, Cell, SplitSize
+from .trials import SplitSize
 
 OUTCOME_CAP = 0.04  # largest share of one outcome among the queries of a split
 ROUND = 10  # places of one kind tried in one round
@@ -39,7 +39,7 @@ class Kept:
     refused: list[tuple[int, CandidateGroup]] = field(default_factory=list)
 
     @property
-    def groups(self) -> list[tuple[CandidateGroup, tuple[Candidate, ...]]]:
+    def groups(self) -> list[Four]:
         """Chosen groups."""
         return self.selection.groups
 

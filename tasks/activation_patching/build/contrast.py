@@ -19,6 +19,7 @@ from .balance import (
     STRICT,
     Candidate,
     CandidateGroup,
+    Four,
     Fours,
     Tally,
     cost,
@@ -50,7 +51,7 @@ class Selection:
     slack: float = 1.0  # by how much the bounds of leans are widened
     ruled_changed: float = 0.08
     """Largest share of the changed members whose answer rules fitted on train guess."""
-    groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
+    groups: list[Four] = field(default_factory=list)
     cells: Counter[str] = field(default_factory=Counter)  # groups kept per cell
     tallies: dict[str, Tally] = field(default_factory=dict)
     """By cell; the split's is under the empty string."""
@@ -160,9 +161,7 @@ def _keeps(tally: Tally, ranks: npt.NDArray[np.int64], limit: float) -> npt.NDAr
     return np.asarray(((after <= limit) | (after < before)).all(-1))
 
 
-def trim(
-    groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]], size: int
-) -> list[tuple[CandidateGroup, tuple[Candidate, ...]]]:
+def trim(groups: Sequence[Four], size: int) -> list[Four]:
     """Leave out groups until `size` are left.
 
     Each time the one goes without which the rest is balanced best, of large cells rather.

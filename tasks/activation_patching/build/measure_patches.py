@@ -27,7 +27,8 @@ from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.files import canonical_json, read_derived, sha256_bytes, write_derived
-from ...build.answers import Progress, answers, journaled
+from ...build.answers import answers, journaled
+from ...build.order import Report
 from ...facts.facts import OneShot, rank, tokens_in
 from ..task import KINDS
 
@@ -94,6 +95,9 @@ def _text(text: str, span: Sequence[int]) -> str:
     return text[span[0] : span[1]].strip() or text[span[0] : span[1]]
 
 
+Cell = tuple[str, int]  # kind and index of the block
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """One patched run to be measured."""
@@ -104,13 +108,13 @@ class Patch:
     block: int  # index of the block of layers
 
     @property
-    def cell(self) -> tuple[str, int]:
+    def cell(self) -> Cell:
         """Kind and block."""
         return self.kind, self.block
 
 
 def clean_outputs(
-    target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Progress
+    target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Report
 ) -> list[Output]:
     """Greedy answers of prompts without any intervention, in order."""
     stems = [Stem(ids=(), branches=(Branch(ids=tuple(ids)),)) for ids in prompts]
@@ -125,7 +129,7 @@ def clean_outputs(
 
 
 def source_vectors(
-    target: TargetModel, prompts: Sequence[Placed], folder: Path, report: Progress
+    target: TargetModel, prompts: Sequence[Placed], folder: Path, report: Report
 ) -> npt.NDArray[np.float16]:
     """Block means of the residual stream at every place of every prompt.
 
@@ -168,75 +172,71 @@ def _chunk(
     return means
 
 
-def branch_of(
-    patch: Patch, prompts: Sequence[Placed], vectors: npt.NDArray[np.float16], n_layers: int
-) -> Branch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One split at work: target, prompts, clean outputs and vectors."""
+
+    target: TargetModel
+    work: Path
+    report: Report
+    prompts: tuple[Placed, ...]  # base and source prompts
+    clean: tuple[Output, ...]  # their clean outputs
+    vectors: npt.NDArray[np.float16]  # float16 (n_prompts, n_kinds, n_blocks, d_model)
+
+    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
+        """Vectors of prompts at a cell, float32 (n, d_model)."""
+        kind, block = cell
+        own = self.vectors[list(indices), KINDS.index(kind), block]
+        return own.astype(np.float32)
+
+
+def branch_of(bench: Bench, patch: Patch) -> Branch:
     """The branch that performs a patch: base tokens from the patched one on, with the vector."""
-    base = prompts[patch.base]
-    vector = vectors[patch.source, KINDS.index(patch.kind), patch.block]
+    base = bench.prompts[patch.base]
     return Branch(
         ids=base.ids[base.places[patch.kind].position :],
-        layers=blocks(n_layers)[patch.block],
-        vector=torch.from_numpy(vector.astype(np.float32)),
+        layers=blocks(bench.target.n_layers)[patch.block],
+        vector=torch.from_numpy(bench.stack([patch.source], patch.cell)[0]),
     )
 
 
-def stems_of(
-    target: TargetModel,
-    prompts: Sequence[Placed],
-    vectors: npt.NDArray[np.float16],
-    groups: Sequence[Sequence[Patch]],
-) -> list[Stem]:
-    """One stem a group: the base's tokens before the patched one, and a branch a patch."""
-    stems = []
-    for group in groups:
-        base = prompts[group[0].base]
-        position = base.places[group[0].kind].position
-        branches = tuple(branch_of(patch, prompts, vectors, target.n_layers) for patch in group)
-        stems.append(Stem(ids=base.ids[:position], branches=branches))
-    return stems
+def _stem(bench: Bench, group: Sequence[Patch]) -> Stem:
+    """The base's tokens before the patched one, and a branch a patch."""
+    base = bench.prompts[group[0].base]
+    position = base.places[group[0].kind].position
+    branches = tuple(branch_of(bench, patch) for patch in group)
+    return Stem(ids=base.ids[:position], branches=branches)
 
 
 def _asked(
-    what: str, prompts: Sequence[Placed], groups: Sequence[Sequence[Patch]], chosen: Sequence[int]
+    what: str, bench: Bench, groups: Sequence[Sequence[Patch]], chosen: Sequence[int]
 ) -> list[Any]:
     patches = [patch for i in chosen for patch in groups[i]]
-    texts = [prompt.prompt.text for prompt in prompts]
+    texts = [prompt.prompt.text for prompt in bench.prompts]
     return [what, [[texts[p.base], texts[p.source], p.kind, p.block] for p in patches]]
 
 
 def first_tokens(
-    target: TargetModel,
-    prompts: Sequence[Placed],
-    vectors: npt.NDArray[np.float16],
-    groups: Sequence[Sequence[Patch]],
-    journal: Journal,
-    report: Progress,
+    bench: Bench, groups: Sequence[Sequence[Patch]], journal: Journal
 ) -> list[Screened]:
     """First answer tokens, clean and after each patch; a group shares base and kind."""
-    stems = stems_of(target, prompts, vectors, groups)
+    stems = [_stem(bench, group) for group in groups]
     found: dict[int, Screened] = {}
-    asked = partial(_asked, "screened", prompts, groups)
-    read = partial(screen, target)
+    asked, read = partial(_asked, "screened", bench, groups), partial(screen, bench.target)
     for chosen, rows in journaled(stems, SCREEN_ROWS, journal, asked, read):
         found |= {
             i: Screened(**{name: tuple(values) for name, values in row.items()})
             for i, row in zip(chosen, rows, strict=True)
         }
-        report("patches screened", sum(len(groups[i]) for i in chosen))
+        bench.report("patches screened", sum(len(groups[i]) for i in chosen))
     return [found[i] for i in range(len(groups))]
 
 
 def patched_outputs(
-    target: TargetModel,
-    prompts: Sequence[Placed],
-    vectors: npt.NDArray[np.float16],
-    groups: Sequence[Sequence[Patch]],
-    journal: Journal,
-    report: Progress,
+    bench: Bench, groups: Sequence[Sequence[Patch]], journal: Journal
 ) -> list[list[Output]]:
     """Greedy answers after each patch, group by group; a group shares base and kind."""
-    stems = stems_of(target, prompts, vectors, groups)
-    asked = partial(_asked, "patched", prompts, groups)
-    batched = journaled(stems, PATCH_ROWS, journal, asked, lambda few: greedy(target, few))
-    return answers(stems, batched, partial(report, "patched outputs"))
+    stems = [_stem(bench, group) for group in groups]
+    asked = partial(_asked, "patched", bench, groups)
+    batched = journaled(stems, PATCH_ROWS, journal, asked, lambda few: greedy(bench.target, few))
+    return answers(stems, batched, partial(bench.report, "patched outputs"))

@@ -40,20 +40,22 @@ class Rows:
     texts: Sequence[str]  # shown text of each
     vectors: npt.NDArray[np.float32]  # (n, d_model)
 
-    def __len__(self) -> int:
-        """Return the number of queries."""
-        return len(self.cells)
-
 
 class Rules:
     """Fitted on the queries of train that were kept."""
 
     def __init__(self, train: Rows, clean: Sequence[str], outcomes: Sequence[str]) -> None:
         """Fit everything, a second or two for 6,000 queries."""
+        cells, blocks = np.array(train.cells), _blocks(train)
+        self._mean: Mapping[str, npt.NDArray[np.float32]] = {
+            name: train.vectors[cells == name].mean(0) for name in sorted(set(train.cells))
+        }
+        self._everywhere = train.vectors.mean(0)
+        far = np.linalg.norm(self._centred(train), axis=1)
+        self._spread = {name: float(far[blocks == name].mean()) or 1.0 for name in set(blocks)}
         before, after = _normalised(clean), _normalised(outcomes)
-        self._places = _Places(train)
         changed = before != after
-        self._train = self._places.seen(train, before)
+        self._train = self._seen(train, before)
         self._changed = self._train.take(np.flatnonzero(changed))
         first = np.unique(train.texts, return_index=True)[1]
         self._texts = self._train.take(first)
@@ -66,9 +68,29 @@ class Rules:
         ]
         self._clean = _Classes(_word_kernel(self._texts, self._texts), before[first])
 
+    def _centred(self, rows: Rows) -> npt.NDArray[np.float32]:
+        means = [self._mean.get(name, self._everywhere) for name in rows.cells]
+        return np.asarray(rows.vectors - np.stack(means), dtype=np.float32)
+
+    def _seen(self, rows: Rows, clean: Texts) -> _Seen:
+        """Centred and scaled vectors, hashed words."""
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        hashed = HashingVectorizer(ngram_range=(1, 2), n_features=BUCKETS, alternate_sign=False)
+        blocks = _blocks(rows)
+        spread = np.array([self._spread.get(name, 1.0) for name in blocks])
+        return _Seen(
+            blocks=blocks,
+            cells=np.array(rows.cells),
+            relations=np.array(rows.relations),
+            clean=clean,
+            words=hashed.transform(rows.texts),
+            vectors=self._centred(rows) / spread[:, None],
+        )
+
     def verdicts(self, rows: Rows, clean: Sequence[str]) -> Floats:
         """Scores of *changed*, (n,), with a spread of about 1."""
-        seen = self._places.seen(rows, _normalised(clean))
+        seen = self._seen(rows, _normalised(clean))
         found = _verdict_kernel(seen, self._train) @ self._verdict
         return np.asarray(found / self._scale, dtype=np.float64)
 
@@ -80,7 +102,7 @@ class Rules:
         the words.
         """
         known = _normalised(clean)
-        seen = self._places.seen(rows, known)
+        seen = self._seen(rows, known)
         kernels = _content_kernels(seen, self._changed)
         ways = [w.guesses(k, known) for w, k in zip(self._contents, kernels, strict=True)]
         before = self._clean.guesses(_word_kernel(seen, self._texts))
@@ -126,40 +148,6 @@ class _Seen:
 
     def take(self, rows: npt.NDArray[np.int64]) -> _Seen:
         return _Seen(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
-
-
-class _Places:
-    """Where the vectors of each cell lie, by train."""
-
-    def __init__(self, train: Rows) -> None:
-        cells = np.array(train.cells)
-        self._mean: Mapping[str, npt.NDArray[np.float32]] = {
-            name: train.vectors[cells == name].mean(0) for name in sorted(set(train.cells))
-        }
-        self._everywhere = train.vectors.mean(0)
-        far = np.linalg.norm(self._centred(train), axis=1)
-        blocks = _blocks(train)
-        self._spread = {name: float(far[blocks == name].mean()) or 1.0 for name in set(blocks)}
-
-    def _centred(self, rows: Rows) -> npt.NDArray[np.float32]:
-        means = [self._mean.get(name, self._everywhere) for name in rows.cells]
-        return np.asarray(rows.vectors - np.stack(means), dtype=np.float32)
-
-    def seen(self, rows: Rows, clean: Texts) -> _Seen:
-        """Centred and scaled vectors, hashed words."""
-        from sklearn.feature_extraction.text import HashingVectorizer
-
-        hashed = HashingVectorizer(ngram_range=(1, 2), n_features=BUCKETS, alternate_sign=False)
-        blocks = _blocks(rows)
-        spread = np.array([self._spread.get(name, 1.0) for name in blocks])
-        return _Seen(
-            blocks=blocks,
-            cells=np.array(rows.cells),
-            relations=np.array(rows.relations),
-            clean=clean,
-            words=hashed.transform(rows.texts),
-            vectors=self._centred(rows) / spread[:, None],
-        )
 
 
 def _blocks(rows: Rows) -> Texts:

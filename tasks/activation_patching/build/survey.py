@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ from ....benchmark.backends.interventions.outputs import Output
 from ....benchmark.backends.interventions.screen import Screened
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ...build.answers import Progress
+from ...build.order import Report
 from ...facts.facts import OneShot
 from ..task import KINDS
 from . import measure_patches as measure
 from . import trials
 from .balance import Candidate, CandidateGroup, Probes, no_probes, overlap
-from .measure_patches import Patch, blocks
+from .measure_patches import Bench, Cell, Patch, blocks
 from .rules import Rows, Rules, cell_name
-from .trials import LEAST, Bench, Cell, expressible
+from .trials import LEAST, expressible, varied
 
 READ = 4  # changed and unchanged candidates of a group whose whole answers are read, at most, each
 
@@ -70,14 +71,9 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
     middle = (gaps[changed].mean() + gaps[same].mean()) / 2
     changed.sort(key=lambda i: abs(gaps[i] - middle))
     same.sort(key=lambda i: abs(gaps[i] - middle))
-    seen: set[int] = {screened.clean[1]}  # the runner-up of the clean run is guessed most easily
-    fresh: list[int] = []
-    for i in changed:
-        if screened.tokens[i] not in seen:
-            fresh.append(i)
-            seen.add(screened.tokens[i])
-    changed = (fresh + [i for i in changed if i not in fresh])[:READ]
-    return [group[i] for i in changed + same[:READ]]
+    # the runner-up of the clean run is guessed most easily
+    changed = varied(changed, lambda i: screened.tokens[i], [screened.clean[1]])
+    return [group[i] for i in changed[:READ] + same[:READ]]
 
 
 def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
@@ -91,8 +87,8 @@ def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
 
 def by_block(place: Sequence[Patch], screened: Screened) -> Iterator[tuple[list[Patch], Screened]]:
     """The patches of a place, one block after the other, each with its own first tokens."""
-    for block in dict.fromkeys(patch.block for patch in place):
-        own = [i for i, patch in enumerate(place) if patch.block == block]
+    for _, places in groupby(range(len(place)), lambda i: place[i].block):
+        own = list(places)
         yield (
             [place[i] for i in own],
             Screened(
@@ -111,8 +107,7 @@ def measured(
     Return for each place the groups that can be chosen from, at most one a block; counts by cell.
     """
     journal = Journal(bench.work / "patched" / f"{places[0][0].kind}.jsonl")
-    args = (bench.target, bench.prompts, bench.vectors)
-    screened = measure.first_tokens(*args, places, journal, bench.report)
+    screened = measure.first_tokens(bench, places, journal)
     chosen: list[list[Patch]] = []
     tried: dict[str, Counter[str]] = {}
     for place_, one in zip(places, screened, strict=True):
@@ -125,15 +120,14 @@ def measured(
             read += few
         chosen.append(read)
     asked = [few for few in chosen if few]
-    outputs = iter(measure.patched_outputs(*args, asked, journal, bench.report))
+    outputs = iter(measure.patched_outputs(bench, asked, journal))
     found: list[list[CandidateGroup]] = []
     for few, one in zip(chosen, screened, strict=True):
         answers = list(zip(few, next(outputs) if few else (), strict=True))
-        found.append([])
-        for block in dict.fromkeys(patch.block for patch in few):
-            own_answers = [(p, output) for p, output in answers if p.block == block]
-            where = centres[few[0].kind, block]
-            found[-1].append(candidates(bench, own_answers, one.clean[1], where))
+        by_cell = groupby(answers, lambda answer: answer[0].cell)
+        found.append(
+            [candidates(bench, list(own), one.clean[1], centres[cell]) for cell, own in by_cell]
+        )
     return found, tried
 
 
@@ -204,45 +198,25 @@ def _ruled(
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surveyed:
-    """What patches of a cell do, by first tokens."""
-
-    neither: float  # share of patches after which the answer begins like neither prompt's own
-    changed: float  # share of patches after which it begins unlike the base prompt's own
-
-
 def survey(
-    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Progress
-) -> Mapping[Cell, Surveyed]:
-    """Try a few groups of every cell on training facts, the same for every split."""
+    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Report
+) -> dict[Cell, dict[str, float]]:
+    """Try a few groups of every cell on training facts, the same for every split.
+
+    Return for each cell the share of patches after which the answer begins like `neither` prompt's
+    own, and the share after which it begins unlike the base prompt's (`changed`).
+    """
     bench = trials.prepare(target, "train", pool, seed, work, report)
-    found: dict[Cell, Surveyed] = {}
-    cells = trials.all_cells(target)
-    salt = f"survey:{seed}"
     journal = Journal(work / "survey.jsonl")
-    for queue in trials.queues(bench, cells, len(KINDS), salt).values():
-        tried = queue[:groups]
-        if not tried:
-            continue
-        screened = measure.first_tokens(
-            target, bench.prompts, bench.vectors, tried, journal, report
-        )
-        found |= _surveyed(bench, tried, screened)
-    return found
-
-
-def _surveyed(
-    bench: Bench, places: Sequence[Sequence[Patch]], screened: Sequence[Screened]
-) -> dict[Cell, Surveyed]:
     seen: dict[Cell, list[tuple[bool, bool]]] = {}
-    for place_, one in zip(places, screened, strict=True):
-        for patch, token in zip(place_, one.tokens, strict=True):
-            own = bench.clean[patch.source].ids[0]
-            told = token not in (one.clean[0], own), token != one.clean[0]
-            seen.setdefault(patch.cell, []).append(told)
-    means = {cell: np.mean(pairs, axis=0) for cell, pairs in seen.items()}
-    return {
-        cell: Surveyed(neither=float(neither), changed=float(changed))
-        for cell, (neither, changed) in means.items()
-    }
+    queues = trials.queues(bench, trials.all_cells(target), len(KINDS), f"survey:{seed}")
+    for queue in queues.values():
+        tried = queue[:groups]
+        screened = measure.first_tokens(bench, tried, journal)
+        for place_, one in zip(tried, screened, strict=True):
+            for patch, token in zip(place_, one.tokens, strict=True):
+                own = bench.clean[patch.source].ids[0]
+                found = token not in (one.clean[0], own), token != one.clean[0]
+                seen.setdefault(patch.cell, []).append(found)
+    means = {cell: np.mean(pairs, axis=0).tolist() for cell, pairs in seen.items()}
+    return {cell: {"neither": one[0], "changed": one[1]} for cell, one in means.items()}

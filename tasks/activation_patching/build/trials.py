@@ -6,24 +6,23 @@ Owns the proposals of one split; what comes out is `survey.py`, which groups are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from ....benchmark.backends.interventions.outputs import Output, cut
+from ....benchmark.backends.interventions.outputs import cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.records import Answer
-from ...build.answers import Progress
+from ...build.order import Report
 from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank
 from ...verdicts import expressible as sayable
 from ..task import KINDS
 from . import measure_patches as measure
-from .measure_patches import Patch, Placed, blocks, place
+from .measure_patches import Bench, Cell, Patch, blocks, place
 
 SOURCES = 16  # sources screened per place, in every block, by the first token of the answer
 POOL = 120  # possible sources looked at for one place, at most
@@ -34,8 +33,6 @@ patched."""
 FOREIGN = frozenset({"relation"})
 """Kinds whose sources are of other relations than the base: the word that names the relation
 changes nothing when it comes from the same relation. All other kinds stay within the relation."""
-
-Cell = tuple[str, int]  # kind and index of the block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,26 +51,8 @@ class SplitSize:
     ruled_changed: float = 0.08  # largest share of changed answers that rules fitted on train guess
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """One split at work: target, prompts, clean outputs and vectors."""
-
-    target: TargetModel
-    work: Path
-    report: Progress
-    prompts: tuple[Placed, ...]  # base and source prompts
-    clean: tuple[Output, ...]  # their clean outputs
-    vectors: npt.NDArray[np.float16]  # float16 (n_prompts, n_kinds, n_blocks, d_model)
-
-    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
-        """Vectors of prompts at a cell, float32 (n, d_model)."""
-        kind, block = cell
-        own = self.vectors[list(indices), KINDS.index(kind), block]
-        return own.astype(np.float32)
-
-
 def prepare(
-    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
+    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Report
 ) -> Bench:
     """Write prompts, keep those the target answers with an entity, and read their vectors."""
     facts = facts_of(facts_from, seed)
@@ -168,7 +147,7 @@ def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
             pool.append(index)
         if len(pool) == POOL:
             break
-    return _varied(pool, bench)
+    return varied(pool, lambda index: bench.clean[index].text)[:SOURCES]
 
 
 def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
@@ -183,12 +162,14 @@ def _read(bench: Bench, index: int, kind: str) -> tuple[int, ...]:
     return prompt.ids[: prompt.places[kind].position + 1]
 
 
-def _varied(ordered: Sequence[int], bench: Bench) -> list[int]:
-    seen: set[str] = set()
+def varied(
+    ordered: Sequence[int], name_of: Callable[[int], Hashable], seen: Iterable[Hashable] = ()
+) -> list[int]:
+    """Items whose name was not seen before, then the others, each in their order."""
+    names = set(seen)
     fresh: list[int] = []
     rest: list[int] = []
-    for index in ordered:
-        answer = bench.clean[index].text
-        (rest if answer in seen else fresh).append(index)
-        seen.add(answer)
-    return (fresh + rest)[:SOURCES]
+    for one in ordered:
+        (rest if name_of(one) in names else fresh).append(one)
+        names.add(name_of(one))
+    return fresh + rest

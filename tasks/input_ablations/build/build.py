@@ -14,7 +14,7 @@ from ...build.order import SplitJob
 from ...build.statistics import Bar
 from . import draw as drawing
 from . import filter as filtering
-from .candidates import Chosen, candidates_of, four_candidates_of, keep_stable
+from .candidates import Drawn, candidates_of, four_candidates_of, keep_stable
 from .draw import FourCandidate
 from .pools import HEADLINE_KINDS, TEST_ONLY_KINDS, Tried, measure_pool
 
@@ -126,7 +126,7 @@ def make_split(
             chosen, reports[kind] = keep_stable(job, kind, chosen)
         by_question: dict[str, list[Measured]] = {}
         for one in chosen[:wanted]:
-            by_question.setdefault(one.question, []).append(one.query)
+            by_question.setdefault(one.question, []).append(one.payload.query)
         groups += by_question.values()
     return groups, reports
 
@@ -138,7 +138,7 @@ def _pool_size(split: str, kind: str, sizes: Mapping[str, Mapping[str, int]]) ->
 
 def _choose(
     job: SplitJob, kind: str, pools: Mapping[str, Sequence[Tried]], wanted: Mapping[str, int]
-) -> list[Chosen]:
+) -> Sequence[Drawn]:
     """Queries of one split that no regression on the text can tell: those wanted and spare ones.
 
     What is kept of train is known first: others are matched on what a regression on it tells, too.
@@ -156,7 +156,7 @@ def _choose(
         known: list[FourCandidate] = []
         for name in in_turn:
             known = drawing.choose(fours, name, drawn[name], PER_QUESTION.get(name, 1), known)
-        return [one.payload for one in known]
+        return known
     found = [
         one
         for name, pool in pools.items()
@@ -166,7 +166,7 @@ def _choose(
     likely, hits = filtering.nothing_known(found)
     if kind in HEADLINE_KINDS:
         fitted_on = "train" if "train" in pools else next(iter(pools))
-        left, likely, _ = filtering.undecidable(found, fitted_on)
+        left, likely = filtering.undecidable(found, fitted_on)
         hits = filtering.guessed(found)[left]
         found = [found[i] for i in left]
     rations = {
@@ -178,4 +178,4 @@ def _choose(
         )
         for name in in_turn
     }
-    return [one.payload for one in drawing.draw_in_turn(found, likely, hits, rations)]
+    return drawing.draw_in_turn(found, likely, hits, rations)

@@ -33,10 +33,11 @@ CONFIGURATIONS = ("fp32-batch-32-right", "bf16-weights")
 class Chosen:
     """A query as it would be written, and all the answers it rests on."""
 
-    question: str  # base text; queries of one are a group
     query: Measured
     probes: tuple[Probe, ...]  # every text that was read, with its answer
-    letter: bool  # whether the answers are letters
+
+
+Drawn = Candidate | FourCandidate  # what may be kept of a pool
 
 
 def candidates_of(
@@ -46,8 +47,8 @@ def candidates_of(
     found = []
     for tried in pool:
         for ablation in tried.question.ablations:
-            clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
-            if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.letter):
+            clean, outcome = tried.outputs[ablation.text], tried.outputs[ablation.without]
+            if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.chat):
                 continue
             found.append(
                 Candidate(
@@ -59,7 +60,7 @@ def candidates_of(
                     part=ablation.removed,
                     fields=_fields(ablation, tried.question.guesses),
                     guesses=_guesses(ablation, tried.question.guesses),
-                    payload=_chosen(tried, ablation),
+                    payload=_one(tried, ablation),
                 )
             )
     return found
@@ -116,39 +117,47 @@ def _guesses(ablation: Ablation, guesses: tuple[str, ...]) -> tuple[tuple[str, s
     return tuple(found)
 
 
-def _probes(tried: Tried, texts: Sequence[str]) -> tuple[Probe, ...]:
-    rows = [tried.texts.rows[tried.texts.index[text]] for text in texts]
-    return tuple(
-        Probe(ids=ids, branch=Branch(ids=ids), output=tried.output(text))
-        for ids, text in zip(rows, texts, strict=True)
-    )
-
-
-def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
-    clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
+def _chosen(
+    tried: Tried,
+    kind: str,
+    texts: Sequence[str],
+    fields: dict[str, Any],
+    *,
+    removed: int = 1,
+    part: str | None = None,
+) -> Chosen:
+    """A query that rests on some texts: the whole one first, at `removed` that without the part."""
+    outputs = [tried.outputs[text] for text in texts]
+    clean, outcome = outputs[0], outputs[removed]
     query = Measured(
-        kind=ablation.kind,
-        fields={
-            "text": ablation.text,
-            "chat": ablation.chat,
-            "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
-            "removed": ablation.removed,
-            "span": list(ablation.span),
-            "answer_form": "letter" if ablation.letter else "text",
-            "relation": ablation.relation,
-        },
+        kind=kind,
+        fields=fields,
         clean=clean.text,
         outcome=outcome.text,
         clean_ids=clean.ids,
         outcome_ids=outcome.ids,
-        margin=min(clean.margin, outcome.margin),
+        margin=min(output.margin for output in outputs),
+        part=part,
     )
-    return Chosen(
-        question=f"{ablation.kind}:{tried.question.fact.subject}",
-        query=query,
-        probes=_probes(tried, (ablation.text, ablation.without)),
-        letter=ablation.letter,
-    )
+    rows = [tried.ids[text] for text in texts]
+    probes = [
+        Probe(ids=ids, branch=Branch(ids=ids), output=output)
+        for ids, output in zip(rows, outputs, strict=True)
+    ]
+    return Chosen(query=query, probes=tuple(probes))
+
+
+def _one(tried: Tried, ablation: Ablation) -> Chosen:
+    fields = {
+        "text": ablation.text,
+        "chat": ablation.chat,
+        "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
+        "removed": ablation.removed,
+        "span": list(ablation.span),
+        "answer_form": "letter" if ablation.chat else "text",
+        "relation": ablation.relation,
+    }
+    return _chosen(tried, ablation.kind, (ablation.text, ablation.without), fields)
 
 
 def four_candidates_of(
@@ -158,63 +167,48 @@ def four_candidates_of(
     found = []
     for tried in pool:
         for parts in dict.fromkeys(tried.question.fours):  # two draws can give one order
-            outputs = [tried.output(text) for text in parts.texts]
+            outputs = [tried.outputs[text] for text in parts.texts]
             active = [i for i, one in enumerate(outputs[1:]) if one.text != outputs[0].text]
             if len(active) == 1 and _may_be_frozen(target, outputs, margin, letter=False):
-                found.append(_four(split, tried, parts, outputs, active[0]))
+                found.append(_four(split, tried, parts, active[0]))
     return found
 
 
-def _four(
-    split: str, tried: Tried, parts: FourParts, outputs: Sequence[Output], active: int
-) -> FourCandidate:
+def _four(split: str, tried: Tried, parts: FourParts, active: int) -> FourCandidate:
     letters = labels_for(parts.text)
-    clean, outcome = outputs[0], outputs[active + 1]
-    query = Measured(
-        kind="which",
-        fields={
-            "text": parts.text,
-            "chat": False,
-            "answer_prefix": "",
-            "parts": [
-                {"label": letter, "span": list(span)}
-                for letter, span in zip(letters, parts.spans, strict=True)
-            ],
-            "answer_form": "text",
-            "relation": parts.relation,
-        },
-        clean=clean.text,
-        outcome=outcome.text,
-        clean_ids=clean.ids,
-        outcome_ids=outcome.ids,
-        margin=min(output.margin for output in outputs),
-        part=letters[active],
-    )
-    question = f"which:{tried.question.fact.subject}"
+    labelled = zip(letters, parts.spans, strict=True)
+    fields = {
+        "text": parts.text,
+        "chat": False,
+        "answer_prefix": "",
+        "parts": [{"label": letter, "span": list(span)} for letter, span in labelled],
+        "answer_form": "text",
+        "relation": parts.relation,
+    }
     return FourCandidate(
         split=split,
-        question=question,
+        question=f"which:{tried.question.fact.subject}",
         relation=parts.relation,
         parts=tuple(zip(parts.roles, parts.named, strict=True)),
-        known=(tried.question.guesses[0], tried.question.guesses[1]),
+        known=tried.question.guesses[:2],
         active=active,
-        payload=Chosen(
-            question=question, query=query, probes=_probes(tried, parts.texts), letter=False
+        payload=_chosen(
+            tried, "which", parts.texts, fields, removed=active + 1, part=letters[active]
         ),
     )
 
 
 def keep_stable(
-    job: SplitJob, kind: str, chosen: Sequence[Chosen]
-) -> tuple[list[Chosen], dict[str, Any]]:
+    job: SplitJob, kind: str, chosen: Sequence[Drawn]
+) -> tuple[list[Drawn], dict[str, Any]]:
     """Queries (of one answer form) all of whose answers are stable, and the stability report."""
-    distinct = {_key(probe): probe for one in chosen for probe in one.probes}
+    distinct = {_key(probe): probe for one in chosen for probe in one.payload.probes}
     probes = list(distinct.values())
-    letters = letter_ids(job.target) if chosen and chosen[0].letter else ()
+    letters = letter_ids(job.target) if kind == "option" else ()
     again = {name: _again(job, kind, probes, name, letters) for name in CONFIGURATIONS}
     verdict = judge(probes, again)
     stable = dict(zip(distinct, verdict.stable, strict=True))
-    kept = [one for one in chosen if all(stable[_key(probe)] for probe in one.probes)]
+    kept = [one for one in chosen if all(stable[_key(probe)] for probe in one.payload.probes)]
     return kept, verdict.report()
 
 

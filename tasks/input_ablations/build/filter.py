@@ -149,17 +149,14 @@ def nothing_known(candidates: Sequence[Candidate]) -> tuple[Floats, Bools]:
     return np.full(len(candidates), 0.5), np.zeros(len(candidates), dtype=np.bool_)
 
 
-def undecidable(
-    candidates: Sequence[Candidate], fitted_on: str
-) -> tuple[list[int], Floats, list[dict[str, Any]]]:
+def undecidable(candidates: Sequence[Candidate], fitted_on: str) -> tuple[list[int], Floats]:
     """Candidates left when the text no longer tells changed from unchanged, in any split.
 
     The split that regressions are fitted on is scored in folds, once: within a set that is already
     matched, what is left out is the mirror image of what is fitted on.
 
-    Returns:
-        Their indices, the probability of *changed* by the last regression that counted for each,
-        and for every round its number of candidates and AUROC by split.
+    Return their indices, and the probability of *changed* by the last regression that counted for
+    each.
     """
     features = text_features(candidates)
     changed = np.array([c.changed for c in candidates], dtype=np.bool_)
@@ -171,14 +168,12 @@ def undecidable(
     first: Floats = likely
     left = np.ones(len(candidates), dtype=np.bool_)
     again: set[str] = set()
-    rounds: list[dict[str, Any]] = []
     for turn in range(ROUNDS):
         if not fit.all():
             likely[~fit] = fitted(features[fit & left], changed[fit & left], features[~fit])
         first = likely.copy() if turn == 0 else first
         parts = {str(split): left & (splits == split) for split in np.unique(splits)}
         told = {split: auroc(likely[own], changed[own]) for split, own in parts.items()}
-        rounds.append({"candidates": int(left.sum()), "auroc": told})
         wrong = {s for s, value in told.items() if s != fitted_on and abs(value - 0.5) > CHANCE}
         if turn:
             again |= wrong
@@ -193,7 +188,7 @@ def undecidable(
     # where one matching was enough, pairs are drawn within its bins and nothing need be thinned
     thinned = np.isin(splits, sorted(again))
     left |= ~thinned
-    return np.flatnonzero(left).tolist(), np.where(thinned, likely, first)[left], rounds
+    return np.flatnonzero(left).tolist(), np.where(thinned, likely, first)[left]
 
 
 def told_by(known: Sequence[Candidate], others: Sequence[Candidate]) -> Floats:

@@ -50,7 +50,6 @@ class Ablation:
     kind: str
     text: str  # text with the span
     span: tuple[int, int]  # character span [start, end) that is removed
-    chat: bool  # whether the text is a user turn (else plain text)
     relation: str  # relation of the fact asked for
     role: str = ""  # what the span is, such as `doubt`
     named: str = ""  # answer that the span names
@@ -66,9 +65,9 @@ class Ablation:
         return self.text[: self.span[0]] + self.text[self.span[1] :]
 
     @property
-    def letter(self) -> bool:
-        """Whether the answer is a letter."""
-        return self.chat
+    def chat(self) -> bool:
+        """Whether the text is a user turn, whose answer is a letter; else it is plain text."""
+        return self.kind == "option"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,6 @@ def _insert(
         kind=kind,
         text=before + piece + after,
         span=(len(before), len(before) + len(piece)),
-        chat=kind == "option",
         relation=fact.relation,
         role=role,
         named=named,
@@ -121,21 +119,6 @@ def options_for(fact: Fact, objects: Sequence[str], salt: str) -> tuple[str, ...
     if len(options) < len(LETTERS):
         return None
     return tuple(sorted(options, key=lambda name: rank(salt, "option", fact.subject, name)))
-
-
-def option_lines(fact: Fact, options: Sequence[str], salt: str) -> list[str]:
-    """The options with their marks, in a style chosen by hash."""
-    style = STYLES[rank(salt, "style", fact.relation, fact.subject) % len(STYLES)]
-    return [
-        "\n" + style.format(letter=letter) + option
-        for letter, option in zip(LETTERS, options, strict=True)
-    ]
-
-
-def multiple_choice(fact: Fact, options: Sequence[str], salt: str) -> str:
-    """A four-option question."""
-    question = BY_RELATION[fact.relation].ask(fact.subject)
-    return question + "".join(option_lines(fact, options, salt))
 
 
 def hint_group(fact: Fact, shown: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
@@ -182,8 +165,12 @@ def four_parts(
 
 
 def option_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
-    """The same question; each time another option is removed."""
-    lines = option_lines(fact, options, salt)
+    """The same question, options marked in a style chosen by hash; another is removed each time."""
+    style = STYLES[rank(salt, "style", fact.relation, fact.subject) % len(STYLES)]
+    lines = [
+        "\n" + style.format(letter=letter) + option
+        for letter, option in zip(LETTERS, options, strict=True)
+    ]
     before = BY_RELATION[fact.relation].ask(fact.subject)
     group = []
     for index, line in enumerate(lines):

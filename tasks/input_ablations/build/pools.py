@@ -7,7 +7,7 @@ tokens, which are computed once; every text is tokenised as a whole, so sharing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,7 +24,7 @@ from ....benchmark.backends.interventions.outputs import (
 from ....benchmark.backends.interventions.trace import Branch, Stem
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ...build.answers import Progress, answers, journaled
+from ...build.answers import answers, journaled
 from ...build.order import SplitJob
 from ...facts.facts import Fact, facts_of, interleave, names_something, other_fact, rank
 from . import hints as wording
@@ -42,27 +42,15 @@ DRAWS = {True: 4, False: 2}
 cost twice as much. Further laps give as many again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
-    """The distinct texts of one group, tokenised."""
-
-    rows: tuple[tuple[int, ...], ...]  # token ids of each text
-    index: dict[str, int]  # text to row
-    letter: bool  # whether the answers are letters
+Texts = Mapping[str, tuple[int, ...]]  # the distinct texts of one group, with their token ids
 
 
 def tokenise(target: TargetModel, texts: Iterable[str], *, chat: bool) -> Texts:
     """Every text of a group, once; those of a chat are answered with a letter."""
-    distinct = tuple(dict.fromkeys(texts))
-    rows = [
-        target.encode_chat(text, ANSWER_PREFIX) if chat else target.encode(text)
-        for text in distinct
-    ]
-    return Texts(
-        rows=tuple(map(tuple, rows)),
-        index={text: i for i, text in enumerate(distinct)},
-        letter=chat,
-    )
+    return {
+        text: tuple(target.encode_chat(text, ANSWER_PREFIX) if chat else target.encode(text))
+        for text in dict.fromkeys(texts)
+    }
 
 
 def stem_of(rows: Sequence[Sequence[int]]) -> Stem:
@@ -81,22 +69,28 @@ def letter_ids(target: TargetModel) -> tuple[int, ...]:
 
 
 def outputs_of(
-    target: TargetModel, groups: Sequence[Texts], journal: Journal, report: Progress
-) -> list[list[Output]]:
-    """Answers to all texts of all groups; the groups must be of one answer form."""
-    if not groups:
-        return []
-    stems = [stem_of(texts.rows) for texts in groups]
-    letter = groups[0].letter
+    target: TargetModel,
+    groups: Sequence[Texts],
+    journal: Journal,
+    report: Callable[[int], None],
+    *,
+    letter: bool,
+) -> list[dict[str, Output]]:
+    """Answers to all texts of all groups: a letter, or text."""
+    stems = [stem_of([*texts.values()]) for texts in groups]
     tokens = letter_ids(target) if letter else ()
     batched = journaled(
         stems,
         ROWS,
         journal,
-        lambda chosen: ["letters" if letter else "text", [groups[i].rows for i in chosen]],
+        lambda chosen: [
+            "letters" if letter else "text",
+            [[*groups[i].values()] for i in chosen],
+        ],
         lambda few: letters(target, few, tokens) if letter else greedy(target, few),
     )
-    return answers(stems, batched, partial(report, "answers"))
+    found = answers(stems, batched, report)
+    return [dict(zip(texts, own, strict=True)) for texts, own in zip(groups, found, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +114,8 @@ class Tried:
     """A question and what the target answered to each of its texts."""
 
     question: Question
-    texts: Texts
-    outputs: tuple[Output, ...]
-
-    def output(self, text: str) -> Output:
-        """Answer to one of the texts."""
-        return self.outputs[self.texts.index[text]]
+    ids: Texts
+    outputs: Mapping[str, Output]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,13 +209,13 @@ def measure_pool(
         chosen = list(islice(questions(kind, facts_from, job.seed, lap), part))
         for first in range(0, len(chosen), ROUND):
             few = chosen[first : first + ROUND]
-            texts = [tokenise(job.target, q.texts, chat=kind == "option") for q in few]
-            outputs = outputs_of(
-                job.target, texts, journal, lambda _, n: job.report(f"{kind}: answers", n)
-            )
+            letter = kind == "option"
+            texts = [tokenise(job.target, q.texts, chat=letter) for q in few]
+            report = partial(job.report, f"{kind}: answers")
+            outputs = outputs_of(job.target, texts, journal, report, letter=letter)
             tried += [
-                Tried(question=q, texts=t, outputs=tuple(o))
-                for q, t, o in zip(few, texts, outputs, strict=True)
+                Tried(question=q, ids=ids, outputs=own)
+                for q, ids, own in zip(few, texts, outputs, strict=True)
             ]
     return tried
 

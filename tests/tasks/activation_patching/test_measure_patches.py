@@ -40,6 +40,16 @@ def vectors(target: TargetModel, prompts: list[Placed], tmp_path: Path) -> np.nd
     return measure.source_vectors(target, prompts, tmp_path / "vectors", quiet)
 
 
+@pytest.fixture
+def bench(
+    target: TargetModel, prompts: list[Placed], vectors: np.ndarray, tmp_path: Path
+) -> measure.Bench:
+    own = tuple(prompts)
+    return measure.Bench(
+        target=target, work=tmp_path, report=quiet, prompts=own, clean=(), vectors=vectors
+    )
+
+
 def quiet(_stage: str, _n: int) -> None:
     pass
 
@@ -133,11 +143,10 @@ def test_clean_outputs_are_those_of_single_passes(
 
 
 def test_patched_outputs_are_those_of_plain_hooks(
-    target: TargetModel, prompts: list[Placed], vectors: np.ndarray, tmp_path: Path
+    target: TargetModel, bench: measure.Bench, tmp_path: Path
 ) -> None:
-    asked = groups()
-    journal = Journal(tmp_path / "patched")
-    found = measure.patched_outputs(target, prompts, vectors, asked, journal, quiet)
+    asked, prompts, vectors = groups(), bench.prompts, bench.vectors
+    found = measure.patched_outputs(bench, asked, Journal(tmp_path / "patched"))
     differ = 0
     for group, outputs in zip(asked, found, strict=True):
         assert len(outputs) == len(group)
@@ -157,24 +166,18 @@ def test_patched_outputs_are_those_of_plain_hooks(
 
 
 def test_a_second_run_needs_no_model(
-    target: TargetModel,
-    prompts: list[Placed],
-    vectors: np.ndarray,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    bench: measure.Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "patched"
-    first = measure.patched_outputs(target, prompts, vectors, groups(), Journal(path), quiet)
+    first = measure.patched_outputs(bench, groups(), Journal(path))
     monkeypatch.setattr(measure, "greedy", None)
-    again = measure.patched_outputs(target, prompts, vectors, groups(), Journal(path), quiet)
-    assert again == first
+    assert measure.patched_outputs(bench, groups(), Journal(path)) == first
 
 
-def test_a_branch_starts_at_the_patched_token(
-    target: TargetModel, prompts: list[Placed], vectors: np.ndarray
-) -> None:
+def test_a_branch_starts_at_the_patched_token(bench: measure.Bench) -> None:
+    prompts, vectors = bench.prompts, bench.vectors
     patch = measure.Patch(base=0, source=1, kind="relation", block=2)
-    branch = measure.branch_of(patch, prompts, vectors, target.n_layers)
+    branch = measure.branch_of(bench, patch)
     assert branch.ids == prompts[0].ids[prompts[0].places["relation"].position :]
     assert branch.layers == (2, 2)
     assert branch.vector is not None

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.tasks.activation_patching.build.nearness import nearest, with_nearest
+from introspect_bench.tasks.activation_patching.build.balance import nearest, with_nearest
 
 
 def query(vector: Any, *, kind: str = "last", layers: tuple[int, int] = (0, 5)) -> Measured:

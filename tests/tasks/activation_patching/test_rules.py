@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
@@ -49,25 +51,16 @@ def test_changed_answers_that_the_clean_one_tells_are_guessed() -> None:
     rng = np.random.default_rng(4)
     rows, clean, _, changed = queries(600, rng)
     told = [f"after {a}" if c else a for a, c in zip(clean, changed, strict=True)]
-    rows = Rows(  # neither words nor relation tell anything
-        cells=rows.cells, relations=["one"] * 600, texts=["text"] * 600, vectors=rows.vectors
-    )
-    part = Rows(
-        cells=rows.cells[500:],
-        relations=rows.relations[500:],
-        texts=rows.texts[500:],
-        vectors=np.zeros((100, WIDTH), dtype=np.float32),
-    )
-    fitted = Rules(
-        Rows(
-            cells=rows.cells[:500],
-            relations=rows.relations[:500],
-            texts=rows.texts[:500],
-            vectors=rows.vectors[:500],
-        ),
-        clean[:500],
-        told[:500],
-    )
+
+    def alike(vectors: np.ndarray) -> Rows:
+        """Neither words nor relation tell anything."""
+        n = len(vectors)
+        return Rows(
+            cells=["last/0-5"] * n, relations=["one"] * n, texts=["text"] * n, vectors=vectors
+        )
+
+    fitted = Rules(alike(rows.vectors[:500]), clean[:500], told[:500])
+    part = alike(np.zeros((100, WIDTH), dtype=np.float32))
     hits = np.array(fitted.guessed(part, clean[500:], told[500:]))
     assert hits[changed[500:]].all()
 
@@ -76,12 +69,8 @@ def test_an_answer_in_the_text_counts_as_guessed() -> None:
     rng = np.random.default_rng(1)
     rows, clean, outcomes, _ = queries(100, rng)
     fitted = Rules(rows, clean, outcomes)
-    one = Rows(
-        cells=rows.cells[:1],
-        relations=["unknown"],
-        texts=["They speak Navajo there."],
-        vectors=rows.vectors[:1],
-    )
+    text = ["They speak Navajo there."]
+    one = Rows(cells=rows.cells[:1], relations=["?"], texts=text, vectors=rows.vectors[:1])
     assert fitted.guessed(one, ["clean 0"], ["navajo"]) == [True]
     assert fitted.guessed(one, ["clean 0"], ["Sanskrit"]) == [False]
 
@@ -115,6 +104,5 @@ def test_groups_of_train_are_fitted_as_rows() -> None:
     ]
     fresh, before, *_ = queries(10, rng)
     halves = rows.vectors.astype(np.float16).astype(np.float32)
-    same = Rows(cells=rows.cells, relations=rows.relations, texts=rows.texts, vectors=halves)
-    expected = Rules(same, clean, outcomes).verdicts(fresh, before)
+    expected = Rules(replace(rows, vectors=halves), clean, outcomes).verdicts(fresh, before)
     assert fit_rules(groups).verdicts(fresh, before) == pytest.approx(expected)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_builds import (
-    load,
-    load_rounded,
-    made_once,
-    order,
-    quiet,
-    small_world,
-)
+from tiny_builds import load, load_rounded, order, quiet
 
 from introspect_bench.benchmark.backends.interventions.calculator import Calculator
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
@@ -26,16 +18,7 @@ from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.input_ablations.build import build as ablations
 from introspect_bench.tasks.nulls.run import suite_nulls
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _world() -> Iterator[None]:
-    with small_world():
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return made_once(tmp_path_factory.getbasetemp() / "made")[0]
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(

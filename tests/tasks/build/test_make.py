@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_builds import (
+    SIZES,
     TASKS,
     load,
     load_rounded,
@@ -17,7 +17,6 @@ from tiny_builds import (
     make_all,
     order,
     quiet,
-    small_world,
 )
 
 import introspect_bench
@@ -25,23 +24,20 @@ from introspect_bench.benchmark.backends.interventions import trace as intervent
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.cache import sole_writer
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.files import write_jsonl_atomic
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import open_suite
 from introspect_bench.tasks.build import make
 from introspect_bench.tasks.build.make import make_suite
-from introspect_bench.tasks.build.order import NotFrozenError, mini_ids
+from introspect_bench.tasks.build.order import NotFrozenError, Order, mini_ids
 from introspect_bench.tasks.input_ablations.build import build as ablations
-from introspect_bench.tasks.nulls import bars
+from introspect_bench.tasks.nulls import run as nulls
+
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _world() -> Iterator[None]:
-    with small_world():
-        yield
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -52,15 +48,17 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
+def resumed(made: dict[str, Path], folder: Path, task: str, **changes: Any) -> Order:
+    """An order all of whose measurements are there already."""
+    shutil.copytree(made[task].parents[1] / "work" / task, folder / "work" / task)
+    (folder / task).mkdir()
+    return order(task, folder, **changes)
+
+
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What each build reported, in order."""
     return made_once(tmp_path_factory.getbasetemp() / "made")[1]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return made_once(tmp_path_factory.getbasetemp() / "made")[0]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -103,7 +101,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
 def test_a_resumed_build_measures_nothing_twice(
     made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
+    again = resumed(made, tmp_path, task)
     target = load()
     monkeypatch.setattr(make, "_doctor", lambda _: open_suite(made[task]).manifest["doctor"])
 
@@ -111,9 +109,8 @@ def test_a_resumed_build_measures_nothing_twice(
         raise Killed
 
     target.model.forward = forward
-    (tmp_path / task).mkdir()
-    make_suite(order(task, tmp_path), lambda: target, lambda: target, quiet)
-    assert contents(order(task, tmp_path).out) == contents(made[task])
+    make_suite(again, lambda: target, lambda: target, quiet)
+    assert contents(again.out) == contents(made[task])
 
 
 def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path) -> None:
@@ -127,9 +124,7 @@ def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path)
 
 def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> None:
     task = "activation-patching"
-    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
-    (tmp_path / task).mkdir()
-    strict = order(task, tmp_path, draft=False)
+    strict = resumed(made, tmp_path, task, draft=False)
     with pytest.raises(NotFrozenError) as caught:
         make_suite(strict, load, load_rounded, quiet)
     assert caught.value.exit_code == 1
@@ -148,9 +143,7 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
 
 def test_missed_bars_can_be_accepted(made: dict[str, Path], tmp_path: Path) -> None:
     task = "activation-patching"
-    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
-    (tmp_path / task).mkdir()
-    wanted = order(task, tmp_path, draft=False, accept_misses=True)
+    wanted = resumed(made, tmp_path, task, draft=False, accept_misses=True)
     make_suite(wanted, load, load_rounded, quiet)
     manifest = open_suite(wanted.out).manifest
     assert manifest["frozen"] is True
@@ -164,10 +157,8 @@ def test_missed_bars_can_be_accepted(made: dict[str, Path], tmp_path: Path) -> N
 def test_nulls_are_fitted_and_their_bars_checked(
     made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
-    (tmp_path / task).mkdir()
-    monkeypatch.setattr(bars, "missed_bars", lambda task, rows: [f"{task} has {len(rows)}"])
-    wanted = order(task, tmp_path, nulls=True)
+    monkeypatch.setattr(nulls, "missed_bars", lambda task, rows: [f"{task} has {len(rows)}"])
+    wanted = resumed(made, tmp_path, task, nulls=True)
     make_suite(wanted, load, load_rounded, quiet)
     manifest = open_suite(wanted.out).manifest
     assert set(manifest["nulls"]) == {"validation", "test"}
@@ -180,9 +171,12 @@ def test_nulls_are_fitted_and_their_bars_checked(
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:
     statistics = open_suite(made["input-ablations"]).manifest["statistics"]["test"]
-    found = make._misses(ablations, "test", statistics)
+    found = make._misses(ablations, "test", statistics, ablations.SIZES)
     assert "word queries is 4, allowed 150 to inf" in found
     assert f"queries is {statistics['queries']}, allowed 1000 to inf" in found
+    assert "demonstration has no query" in found  # else its bars would be cleared by nothing
+    small = make._misses(ablations, "test", statistics, SIZES["input-ablations"])
+    assert [one for one in found if one not in small] == ["demonstration has no query"]
 
 
 def test_an_existing_suite_is_never_rewritten(made: dict[str, Path]) -> None:
@@ -238,8 +232,6 @@ def test_broken_interventions_make_no_suite(
 
 
 def test_mini_takes_groups_of_each_kind_in_turn(tmp_path: Path) -> None:
-    from introspect_bench.benchmark.files import write_jsonl_atomic
-
     rows = [
         {"id": f"{kind}{g:02}{m}", "group": f"{kind}{g:02}", "kind": kind}
         for kind, n in (("a", 20), ("b", 2))

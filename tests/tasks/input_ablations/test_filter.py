@@ -53,7 +53,7 @@ def tells(train: list[Candidate], other: list[Candidate]) -> float:
 
 
 def drawn(found: list[Candidate], split: str, fitted_on: str) -> list[Candidate]:
-    left, likely, _ = filtering.undecidable(found, fitted_on)
+    left, likely = filtering.undecidable(found, fitted_on)
     own = [k for k, i in enumerate(left) if found[i].split == split]
     ration = Ration(size=300, wanted=300, per_question=1, outcome_cap=0.2)
     hits = np.zeros(len(own), dtype=np.bool_)
@@ -103,18 +103,7 @@ def test_a_content_that_is_often_named_is_a_hit() -> None:
     rng = np.random.default_rng(2)
     plain = candidates("train", 400, rng)
     told = [
-        Candidate(
-            split=c.split,
-            question=c.question,
-            changed=c.changed,
-            outcome=c.guesses[0][1] if i % 2 else c.outcome,
-            text=c.text,
-            part=c.part,
-            fields=c.fields,
-            guesses=c.guesses,
-            payload=None,
-        )
-        for i, c in enumerate(plain)
+        replace(c, outcome=c.guesses[0][1] if i % 2 else c.outcome) for i, c in enumerate(plain)
     ]
     hits = filtering.guessed(told)
     right = np.array([c.outcome == c.guesses[0][1] for c in told])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from tiny_targets import SAYS, make_letter_tokenizer, make_target, slow_answer, slow_pass
 
+from introspect_bench.benchmark.backends.interventions.outputs import Output
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.cache import Journal
 from introspect_bench.tasks.facts.facts import Fact
@@ -48,22 +50,26 @@ def tokenise(target: TargetModel, group: list[Ablation]) -> measure.Texts:
     return measure.tokenise(target, texts, chat=group[0].chat)
 
 
-def quiet(_stage: str, _n: int) -> None:
-    pass
+def outputs(
+    target: TargetModel,
+    groups: Sequence[measure.Texts],
+    path: Path,
+    report: Callable[[int], None] = lambda _: None,
+    *,
+    letter: bool = False,
+) -> list[dict[str, Output]]:
+    return measure.outputs_of(target, groups, Journal(path), report, letter=letter)
 
 
 def test_every_text_is_tokenised_once_and_whole(target: TargetModel) -> None:
     (group, *_) = option_groups()
     texts = tokenise(target, group)
-    assert texts.letter
-    assert set(texts.index) == {t for a in group for t in (a.text, a.without)}
-    assert len(texts.rows) == len(group) + 1  # they share the text with all options
-    for text, i in texts.index.items():
-        assert list(texts.rows[i]) == target.encode_chat(text, "The answer is")
-    plain = tokenise(target, text_groups()[0])
-    assert not plain.letter
-    for text, i in plain.index.items():
-        assert list(plain.rows[i]) == target.encode(text)
+    assert set(texts) == {t for a in group for t in (a.text, a.without)}
+    assert len(texts) == len(group) + 1  # they share the text with all options
+    for text, ids in texts.items():
+        assert list(ids) == target.encode_chat(text, "The answer is")
+    for text, ids in tokenise(target, text_groups()[0]).items():
+        assert list(ids) == target.encode(text)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +94,12 @@ def test_a_stem_is_what_all_rows_begin_with(
 
 def test_letters_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
     texts = [tokenise(target, group) for group in option_groups()]
-    found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
+    found = outputs(target, texts, tmp_path / "j", letter=True)
     tokens = measure.letter_ids(target)
-    for own, outputs in zip(texts, found, strict=True):
-        assert len(outputs) == len(own.rows)
-        for row, output in zip(own.rows, outputs, strict=True):
+    for own, said in zip(texts, found, strict=True):
+        assert said.keys() == own.keys()
+        for text, output in said.items():
+            row = own[text]
             logits = slow_pass(target, row)[0][-1]
             four = [float(logits[token]) for token in tokens]
             first, second = sorted(four, reverse=True)[:2]
@@ -103,29 +110,30 @@ def test_letters_are_those_of_single_passes(target: TargetModel, tmp_path: Path)
 
 def test_texts_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
     texts = [tokenise(target, group) for group in text_groups()]
-    found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
-    for own, outputs in zip(texts, found, strict=True):
-        expected = [slow_answer(target, row) for row in own.rows]
-        assert [(o.text, o.ids) for o in outputs] == [(s.text, s.ids) for s in expected]
+    for own, said in zip(texts, outputs(target, texts, tmp_path / "j"), strict=True):
+        expected = {text: slow_answer(target, row) for text, row in own.items()}
+        assert {key: (o.text, o.ids) for key, o in said.items()} == {
+            key: (s.text, s.ids) for key, s in expected.items()
+        }
 
 
 def test_a_second_run_needs_no_model(
     target: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [tokenise(target, group) for group in text_groups()]
-    first = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
+    first = outputs(target, texts, tmp_path / "j")
     monkeypatch.setattr(measure, "greedy", None)
-    assert measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet) == first
+    assert outputs(target, texts, tmp_path / "j") == first
     with pytest.raises(TypeError):
-        measure.outputs_of(target, texts, Journal(tmp_path / "other"), quiet)
+        outputs(target, texts, tmp_path / "other")
 
 
 def test_nothing_to_measure(target: TargetModel, tmp_path: Path) -> None:
-    assert measure.outputs_of(target, [], Journal(tmp_path / "j"), quiet) == []
+    assert outputs(target, [], tmp_path / "j") == []
 
 
 def test_progress_counts_texts(target: TargetModel, tmp_path: Path) -> None:
     texts = [tokenise(target, group) for group in text_groups()]
     told: list[int] = []
-    measure.outputs_of(target, texts, Journal(tmp_path / "j"), lambda _, n: told.append(n))
-    assert sum(told) == sum(len(own.rows) for own in texts)
+    outputs(target, texts, tmp_path / "j", told.append)
+    assert sum(told) == sum(map(len, texts))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from introspect_bench.tasks.nulls.bars import missed_bars, share_guessed
+from introspect_bench.tasks.nulls.run import missed_bars, share_guessed
 
 
 def row(name: str, access: str, **metrics: float | None) -> dict[str, Any]:
