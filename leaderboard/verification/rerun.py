@@ -209,7 +209,7 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
 
 def _server(check: Recheck) -> dict[str, Any]:
     said = {"url": check.endpoint, "key_env": check.key_env}
-    given = {name: value for name, value in said.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     return {"endpoint": EndpointSpec(**given)} if given else {}
 
 
