@@ -58,7 +58,7 @@ def rows(graded: Graded) -> list[dict[str, Any]]:
     found = []
     for one in graded.scored:
         written = graded.run.rows.get(one.query.id, {})
-        row = shown(one, graded.task.render(one.query).question) | {
+        row = shown(graded, one) | {
             "tokens_in": _count(graded, one.query.id, "n_in"),
             "tokens_out": _count(graded, one.query.id, "n_out"),
             "milliseconds": None if "ms" not in written else float(written["ms"]),

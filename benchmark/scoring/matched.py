@@ -15,7 +15,7 @@ from ..registry import BASELINE, provided_baselines
 from ..runs.header import Header, decoding_of, n_train
 from ..suite.suite import Suite
 from ..task import Task
-from .grade import SEED, Graded, make_table
+from .grade import SEED, Graded
 
 
 def stream(graded: Graded) -> np.random.Generator:
@@ -59,10 +59,10 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> tuple[Table, ...
                 f"{g.path}: {sum(one.raw is None for one in g.scored)} queries have no row; run "
                 "the same command again to complete it, or add --common"
             )
-    kept = [[one for one in g.scored if one.query.id in ids] for g in graded]
     if not ids:
         raise UsageError(f"{first.path} and the other runs have no query in common")
-    return tuple(make_table(scored) for scored in kept)
+    kept = [[row for row, one in enumerate(g.scored) if one.query.id in ids] for g in graded]
+    return tuple(g.table(rows) for g, rows in zip(graded, kept, strict=True))
 
 
 def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:

@@ -10,11 +10,10 @@ from typing import Any
 from ..errors import CheckFailedError, IncompleteRunError, UsageError, check_choice
 from ..export import tables as table
 from ..metrics.confidence import FIELDS
-from ..records import Answer, Described, Replied, Scored
+from ..records import Replied
 from ..runs.run import Named, read_run, run_file, run_files
 from ..suite.suite import MINI
-from .correct import is_right
-from .grade import about, grade_file
+from .grade import Graded, about, grade_file
 from .paper_protocol import PAPER, paper_result
 
 PARTIAL = (
@@ -146,7 +145,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     rows = [
         {"explainer": graded.run.header.explainer.name, "task": graded.task.name}
         | {"split": graded.split}
-        | shown(one, graded.task.render(one.query).question)
+        | shown(graded, one)
         | {k: v for k, v in graded.run.rows.get(one.query.id, {}).items() if k in FIELDS}
         for graded in (grade_file(path, suite=suite) for path in run_files(match["path"]))
         for one in graded.scored
@@ -157,37 +156,12 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def shown(one: Replied, question: str) -> dict[str, Any]:
+def shown(graded: Graded, one: Replied) -> dict[str, Any]:
     """Return what `show` says of a graded query."""
-    row: dict[str, Any] = {
-        "id": one.query.id,
-        "group": one.query.group,
-        "kind": one.query.kind,
-        "query": question,
-    }
-    if isinstance(one, Described):
-        return row | {
-            "truth": one.truth.descriptions[0],
-            "predicate": one.truth.predicate,
-            "raw": one.raw,
-            "status": one.status,
-            "answer": None if one.answer is None else one.answer.text,
-            "matched_auroc": one.found.matched_auroc,
-            "weighted_r": one.found.weighted_r,
-            "mapped": one.mapped,
-        }
-    assert isinstance(one, Scored)
-    verdict_right, content_right = is_right(one)
-    answer = one.answer
-    return row | {
-        "clean": one.truth.clean,
-        "truth": one.truth.part or one.truth.outcome,
-        "changed": one.truth.changed,
-        "raw": one.raw,
-        "status": one.status,
-        "says_changed": answer.changed if isinstance(answer, Answer) else None,
-        "answer": answer.content if isinstance(answer, Answer) else answer and answer.part,
-        "verdict": verdict_right,
-        "content": content_right,
-        "exact": verdict_right and content_right,
-    }
+    query = one.query
+    asked = {"query": graded.task.render(query).question}
+    return (
+        {"id": query.id, "group": query.group, "kind": query.kind}
+        | asked
+        | (graded.scorer.shown(one))
+    )

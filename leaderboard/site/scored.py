@@ -28,7 +28,7 @@ from ...benchmark.registry import provided_tasks
 from ...benchmark.runs.header import Header
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.correct import is_right
-from ...benchmark.scoring.grade import grade_run, make_table
+from ...benchmark.scoring.grade import grade_run
 from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
@@ -94,7 +94,7 @@ def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
         result=result,
         header=run.header,
         ids=tuple(one.query.id for one in kept),
-        table=make_table(kept),
+        table=graded.table(graded.kept),
         replies=tuple(_reply(one, task, lines.get(one.query.id, ())) for one in graded.scored),
     )
 
