@@ -56,8 +56,8 @@ class GroupWeights:
         rows, step = self._counts.reshape(-1, len(columns)), max(1, _CHUNK // len(columns))
         small = rows.dtype == np.uint8 and np.abs(columns).sum(axis=0).max() <= _SINGLE
         kind = np.float32 if small else np.float64
-        pieces = np.split(rows, range(step, len(rows), step))
-        sums = np.concatenate([piece.astype(kind) @ columns.astype(kind) for piece in pieces])
+        pieces, by = np.split(rows, range(step, len(rows), step)), columns.astype(kind)
+        sums = np.concatenate([piece.astype(kind) @ by for piece in pieces])
         return sums.reshape(self._counts.shape[:-1] + columns.shape[1:]).astype(np.float64)
 
 

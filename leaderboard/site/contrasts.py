@@ -17,7 +17,7 @@ from ...benchmark.metrics.bootstrap import PartDifference, differences
 from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.metrics.verdicts import METRIC_VERSION
 from ...benchmark.runs.header import decoding_of
-from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
+from ...benchmark.scoring.compare import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..report.report import Contrast
