@@ -31,7 +31,7 @@ from inspect_ai.solver import TaskState, generate
 from ..metrics.verdicts import evaluate
 from ..registry import get_task
 from ..runs.reply_text import until_ended
-from ..scoring.grade import make_table
+from ..scoring.grade import score_table
 from ..suite.select import check_task, find_suite
 from .lm_eval_tasks.ablations import (
     TASK,
@@ -90,7 +90,7 @@ def ablation() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
         said, raw = state.metadata, state.output.completion
         item: Item = (said["suite"], said["split"], str(state.sample_id), until_ended(raw))
-        right = evaluate("exact_match", make_table(graded([item])))
+        right = evaluate("exact_match", score_table(graded([item])))
         return Score(value=right, answer=item[-1], explanation=target.text, metadata={"item": item})
 
     return score

@@ -16,10 +16,11 @@ from .. import files
 from ..errors import UsageError, check_choice
 from ..files import canonical_json
 from ..leftovers import beside
+from ..models.hub import COMMIT, HUB_ID
 from ..runs.run import run_file
 from ..scoring.grade import Graded, grade_file
-from ..scoring.score import shown
-from . import every_eval_ever, hub_results, lm_eval_tasks
+from ..scoring.score import check_score, shown
+from . import every_eval_ever, lm_eval_tasks
 from . import tables as table
 from .lm_eval_tasks import DEFAULT_SUITE
 
@@ -58,7 +59,7 @@ def rows(graded: Graded) -> list[dict[str, Any]]:
     found = []
     for one in graded.scored:
         written = graded.run.rows.get(one.query.id, {})
-        row = shown(one, graded.task.render(one.query).question) | {
+        row = shown(graded, one) | {
             "tokens_in": _count(graded, one.query.id, "n_in"),
             "tokens_out": _count(graded, one.query.id, "n_out"),
             "milliseconds": None if "ms" not in written else float(written["ms"]),
@@ -158,6 +159,47 @@ def _tex(graded: Graded) -> bytes:
     return table.tex([result], comments).encode("utf-8", "backslashreplace")
 
 
+def to_hub_results(graded: Graded, suite: str | None) -> dict[str, bytes]:
+    """Return a headline as a file of the explainer's repository, `.eval_results/*.yaml`, by path.
+
+    It names the dataset repository at the commit that the suite was read from, `owner/name@commit`,
+    so that whoever sees the number finds the queries. Of whole runs on the test split of a frozen
+    suite alone.
+    """
+    import yaml
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    match = HUB_ID.fullmatch(suite or "")
+    if match is None or not COMMIT.fullmatch(match["revision"] or ""):
+        raise UsageError(
+            "a result on a hub names the repository of its suite: give --suite owner/name@commit, "
+            "as `data export --push` prints it"
+        )
+    result, header = graded.result(), graded.run.header
+    check_score(graded.run.path, result)
+    headline = graded.task.headline
+    metric = result["overall"]["metrics"][headline] if result["overall"] else {"value": None}
+    if graded.split != "test" or metric["value"] is None:
+        raise UsageError(
+            f"{graded.run.path}: a result on a hub is the {headline} of the test split, which this "
+            "run has not"
+        )
+    low, high = metric["interval_95"] or ("-", "-")
+    entry = EvalResultEntry(
+        dataset_id=match["id"],
+        dataset_revision=match["revision"],
+        task_id=graded.task.name,
+        value=metric["value"],
+        date=header.created,
+        notes=f"{headline}, {result['metric_version']}; 95 % interval {low} to {high} over "
+        f"{metric['n']} queries in {metric['n_groups']} groups; access class {header.access}; "
+        f"introspect-bench {header.package.version}; run {result['body_sha256']}",
+    )
+    text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+    name = f"{match['id'].replace('/', '--')}.{graded.task.name}.yaml"
+    return {f".eval_results/{name}": text.encode()}
+
+
 # How a form's name ends, and what it writes: the bytes of one file, or a folder's files by name
 _WRITERS: Mapping[str, tuple[str, Callable[[Graded], bytes | Mapping[str, bytes]]]] = {
     "csv": (".csv", to_csv),
@@ -166,7 +208,7 @@ _WRITERS: Mapping[str, tuple[str, Callable[[Graded], bytes | Mapping[str, bytes]
     "hf": (".hf", to_dataset),
     "every-eval-ever": (".every-eval-ever", every_eval_ever.to_datastore),
 }
-FORMS = tuple(_WRITERS)
+FORMS, HUB_RESULTS = tuple(_WRITERS), "hub-results"
 
 
 def export(
@@ -185,14 +227,14 @@ def export(
     `lm-eval` the path is that of a new folder, which gets input ablations of a suite and split as
     tasks for `lm_eval --include_path`.
     """
-    check_choice("form", to, (*FORMS, hub_results.TO, lm_eval_tasks.TO))
+    check_choice("form", to, (*FORMS, HUB_RESULTS, lm_eval_tasks.TO))
     if to == lm_eval_tasks.TO:
         if out is not None:
             raise UsageError("the folder of tasks for lm-eval is the argument itself; leave out -o")
         return lm_eval_tasks.write_tasks(Path(path), suite or DEFAULT_SUITE, split or "test")
     if split is not None:
         raise UsageError("a split is for tasks for lm-eval only; a run is of one split")
-    with_suite = partial(hub_results.to_results, suite=suite)
+    with_suite = partial(to_hub_results, suite=suite)
     ending, write = _WRITERS.get(to, (f".{to}", with_suite))
     path = run_file(path)
     where = Path(f"{path.name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)

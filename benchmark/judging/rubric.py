@@ -188,7 +188,12 @@ def _replies(
             store.put(key, asked[key], raw)
             found[key] = raw
             n_malformed += parse_rating(raw) is None
-            _check_malformed(n_malformed, len(asked), judge.name)
+            if n_malformed > MALFORMED_LIMIT * len(asked):
+                raise CheckFailedError(
+                    f"judge {judge.name}: {n_malformed} of {len(asked)} replies are malformed, "
+                    f"more than {MALFORMED_LIMIT:.0%}; look at them in the cache, and use a judge "
+                    "that replies with the JSON object it is asked for"
+                )
             progress(f"judging, {len(asked) - len(found)} left")
     return found
 
@@ -199,15 +204,6 @@ def _generator(
     """The judge's replies, as a generator that can be closed."""
     if conversations:
         yield from judge.replies(conversations)
-
-
-def _check_malformed(n_malformed: int, n: int, name: str) -> None:
-    if n_malformed > MALFORMED_LIMIT * n:
-        raise CheckFailedError(
-            f"judge {name}: {n_malformed} of {n} replies are malformed, more than "
-            f"{MALFORMED_LIMIT:.0%}; look at them in the cache, and use a judge that replies with "
-            "the JSON object it is asked for"
-        )
 
 
 def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:

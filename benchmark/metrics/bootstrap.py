@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import files
-from ..records import Described, Query, Replied, Scored
+from ..records import Described, Query, Scored
 from .verdicts import METRICS, FloatArray, GroupWeights, Table, evaluate, of_part
 
 N_RESAMPLES = 2000
@@ -107,8 +107,8 @@ def check_same_queries(tables: Sequence[Table]) -> None:
     """Refuse tables that differ in kind, number of queries, groups or truth."""
     if not tables:
         raise ValueError("no table to resample")
-    first = tables[0]
-    for table in tables:
+    first, *others = tables
+    for table in others:
         if type(table) is not type(first):
             raise ValueError("tables of different kinds of tasks")
         for column in ("group", "true_changed", "kind", "of_reference"):
@@ -142,7 +142,7 @@ def _counts(
     bits.state = json.loads(state)
     shares = np.full(n_groups, 1 / n_groups)
     counts = np.random.Generator(bits).multinomial(n_groups, shares, size=n_resamples)
-    return counts.astype(np.min_scalar_type(n_groups)), files.canonical_json(bits.state)
+    return counts.astype(np.min_scalar_type(counts.max())), files.canonical_json(bits.state)
 
 
 MARGIN_ENDS = (0.1, 0.3)
@@ -168,17 +168,14 @@ def layers_of(query: Query) -> str:
     return f"{query.fields['layer']:02d}" if "layer" in query.fields else ""
 
 
-def margin_of(one: Replied) -> str:
+def margin_of(one: Scored) -> str:
     """Return the part that the margin of a label is in, or nothing where labels have none."""
-    if not isinstance(one, Scored) or one.truth.margin is None:
-        return ""
-    return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
+    margin = one.truth.margin
+    return "" if margin is None else MARGINS[bisect_right(MARGIN_ENDS, margin)]
 
 
-def distance_of(one: Replied) -> str:
-    """Return whether a feature is near to one of the training split, or nothing."""
-    if not isinstance(one, Described):
-        return ""
+def distance_of(one: Described) -> str:
+    """Return whether a feature is near to one of the training split, or nothing if imported."""
     if not one.truth.predicate:
         return ""
     return "near" if one.truth.nearest_train >= NEAR else "far"
@@ -220,11 +217,10 @@ def differences(
 
 def take(table: Table, chosen: npt.NDArray[np.bool_] | Sequence[int]) -> Table:
     """Return the chosen rows, by mask or place, of a table, with its groups numbered anew."""
-    kind: Any = type(table)
-    columns = {column.name: getattr(table, column.name)[chosen] for column in fields(kind)}
+    kind, chosen = type(table), np.asarray(chosen)
+    columns: Any = {column.name: getattr(table, column.name)[chosen] for column in fields(kind)}
     columns["group"] = np.unique(columns["group"], return_inverse=True)[1].astype(np.int64)
-    found: Table = kind(**columns)
-    return found
+    return kind(**columns)
 
 
 def _on(first: Table, second: Table, name: str, rng: np.random.Generator) -> PartDifference:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 UNIT = 1_000_000  # Steps of 1 in a column
-_CHUNK = 1 << 18  # Numbers that are made floating at once
+_CHUNK = 1 << 16  # Numbers that are made floating at once
+# Largest sum of a column whose products with bytes are exact in single precision, at half the price
+_SINGLE = (1 << 24) // 255
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,29 +35,30 @@ class GroupWeights:
     ) -> None:
         """Weights of groups, (..., n_groups), and each query's group, (n_queries,)."""
         self._counts, self.group = counts, group
-        self._columns: dict[bytes, FloatArray] = {}
+        self._columns: dict[tuple[str, bytes], FloatArray] = {}
         if asked_before is not None:
             self._columns |= asked_before._columns
         columns = [*self._columns.values()]
         sums = self._product(np.stack(columns, axis=1)) if columns else np.empty(0)
-        self._sums: dict[bytes, FloatArray] = dict(
+        self._sums: dict[tuple[str, bytes], FloatArray] = dict(
             zip(self._columns, np.moveaxis(sums, -1, 0), strict=True)
         )
 
     def sum(self, column: npt.NDArray[Any]) -> FloatArray:
         """Sum whole numbers, (n_queries,), to (...)."""
-        by_group = np.bincount(self.group, weights=column).astype(np.float64)
-        key = by_group.tobytes()
+        key = (column.dtype.char, column.tobytes())
         if key not in self._sums:
-            self._columns[key] = by_group
-            self._sums[key] = self._product(by_group)
+            self._columns[key] = np.bincount(self.group, weights=column)
+            self._sums[key] = self._product(self._columns[key])
         return self._sums[key]
 
     def _product(self, columns: FloatArray) -> FloatArray:
         rows, step = self._counts.reshape(-1, len(columns)), max(1, _CHUNK // len(columns))
-        starts = range(0, len(rows), step)
-        sums = np.concatenate([rows[at : at + step].astype(np.float64) @ columns for at in starts])
-        return sums.reshape(self._counts.shape[:-1] + columns.shape[1:])
+        small = rows.dtype == np.uint8 and np.abs(columns).sum(axis=0).max() <= _SINGLE
+        kind = np.float32 if small else np.float64
+        pieces, by = np.split(rows, range(step, len(rows), step)), columns.astype(kind)
+        sums = np.concatenate([piece.astype(kind) @ by for piece in pieces])
+        return sums.reshape(self._counts.shape[:-1] + columns.shape[1:]).astype(np.float64)
 
 
 Weights = FloatArray | GroupWeights
@@ -126,7 +129,7 @@ def weighted_sum(column: npt.NDArray[Any], weights: Weights) -> FloatArray:
 def check_weights(weights: Weights) -> FloatArray:
     """Return the weight of all queries; refuse resamples in which none has weight."""
     if isinstance(weights, GroupWeights):
-        total = weights.sum(np.ones_like(weights.group))
+        total = weights.sum(np.ones(len(weights.group), dtype=np.bool_))
     else:
         total = np.asarray(weights.sum(axis=-1))
     if not (total > 0).all():

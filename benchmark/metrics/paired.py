@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -30,17 +31,14 @@ Units = npt.NDArray[np.bool_]
 _BATCH = 500
 
 
-def _queries_right(share: Callable[[Any], tuple[Units, Units]]) -> Callable[[Any], Units]:
-    def right(table: Any) -> Units:
-        hits, among = share(table)
-        return hits[among]
-
-    return right
+def _queries_right(share: Callable[[Any], tuple[Units, Units]], table: Any) -> Units:
+    hits, among = share(table)
+    return hits[among]
 
 
 # Metrics that are shares of units that are right, with which units are, (n_units,)
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
-    **{name: _queries_right(share) for name, share in SHARES.items()},
+    **{name: partial(_queries_right, share) for name, share in SHARES.items()},
     "group_consistency": groups_right,
 }
 

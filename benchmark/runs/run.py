@@ -107,9 +107,9 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
     footer: dict[str, Any] | None = None
     judgements: dict[Key, Mapping[str, Any]] = {}
     valid_bytes = 0
-    body = sha256()
+    body, name = sha256(), str(path)
     for number, line in lines:
-        where = f"{path}:{number}"
+        where = f"{name}:{number}"
         if not line.endswith(b"\n"):
             # Only the last line can lack its end; a header can't be torn, it is there whole or not.
             if header is None:

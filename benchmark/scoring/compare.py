@@ -1,9 +1,13 @@
-"""Differences between runs, task by task and pair by pair. No model, no network."""
+"""Differences between runs, task by task and pair by pair. No model, no network.
+
+Also what must be equal of two runs for a difference to be a finding.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,14 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..cache import Progress, silent
-from ..errors import UsageError, check_choice
+from ..errors import IncompleteRunError, UsageError, check_choice
 from ..metrics import paired
 from ..metrics.bootstrap import estimates
 from ..metrics.verdicts import METRIC_VERSION, Table
+from ..records import COMPARED, GREEDY
+from ..registry import BASELINE, provided_baselines
+from ..runs.header import Header, decoding_of, n_train
 from ..runs.run import Named, run_files
+from ..suite.suite import Suite
+from ..task import Task
 from .grade import SEED, Graded, grade_file, who
-from .matched import match, stream
-from .score import run_name
+from .score import refuse_twice
 
 SCHEMA = "introspect-bench/compare/1"
 CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
@@ -45,14 +53,13 @@ def compare(
     """
     check_choice("cluster", cluster, CLUSTERS)
     check_choice("correction", correction, paired.CORRECTIONS)
-    graded = []
     files = run_files(paths)
+    seen: dict[str, Path] = {}
+    by_task: dict[tuple[str, str], list[Graded]] = {}
     for number, path in enumerate(files):
         progress("reading runs", number, len(files))
-        graded.append(grade_file(path, suite=suite))
-    _refuse_twice(graded)
-    by_task: dict[tuple[str, str], list[Graded]] = {}
-    for one in graded:
+        one = grade_file(path, suite=suite)
+        refuse_twice(path, one.task.name, one.run.header.run_id, seen)
         by_task.setdefault((one.suite.name, one.task.name), []).append(one)
     for (name, task), members in by_task.items():
         if len(members) < 2:
@@ -70,15 +77,6 @@ def compare(
         "common": common,
         "tasks": tasks,
     }
-
-
-def _refuse_twice(graded: Sequence[Graded]) -> None:
-    seen: dict[str, Path] = {}
-    for one in graded:
-        name = run_name(one.path, one.task.name, one.run.header.run_id)
-        if name in seen:
-            raise UsageError(f"{seen[name]} and {one.path} hold the same run; give it once")
-        seen[name] = one.path
 
 
 def _compared(
@@ -104,7 +102,9 @@ def _compared(
     for number, (a, b) in enumerate(places):
         progress(f"comparing runs of {task.name}", number, len(places))
         # a fresh generator each time: a difference is a property of its two runs
-        difference = paired.compare(tables[a], tables[b], name, rng=stream(first))
+        difference = paired.compare(
+            tables[a], tables[b], name, rng=draws(first.suite, task, first.split)
+        )
         pairs.append({"first": a, "second": b, **_pair(difference)})
     return {
         "suite": first.suite.name,
@@ -160,3 +160,112 @@ def _correct(pairs: Sequence[dict[str, Any]], correction: str) -> None:
             pair[f"{key}_corrected"] = value
     for pair in tested:
         pair["significant"] = pair["p_permutation_corrected"] < SIGNIFICANT
+
+
+def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
+    """Return the generator of everything that is drawn for runs of one suite, task and split."""
+    name = f"{suite.name}/{task.name}/{task.version}/{split}"
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.random.default_rng([SEED, int.from_bytes(digest[:8], "big")])
+
+
+def match(graded: Sequence[Graded], *, common: bool = False) -> tuple[Table, ...]:
+    """Return the headline answers of runs of one task, at least one, to the same queries.
+
+    Runs are compared on the whole of what they are about, and only if that is the same. With
+    `common`, on the queries that all have a row for, which somebody chose: for looking, not for
+    claims.
+    """
+    first = graded[0]
+    for other in graded[1:]:
+        theirs = _about(other)
+        for what, ours in _about(first).items():
+            if ours != theirs[what]:
+                raise UsageError(
+                    f"{first.path} and {other.path} are about different queries: {what} is "
+                    f"{ours!r} and {theirs[what]!r}; compare runs of one task, suite, version and "
+                    "split"
+                )
+    answered = [
+        {one.query.id for one in g.headline if not common or one.raw is not None} for g in graded
+    ]
+    ids = set.intersection(*answered)
+    for g, own in zip(graded, answered, strict=True):
+        if not common and own != answered[0]:
+            raise UsageError(
+                f"{first.path} is about {len(answered[0])} queries and {g.path} about {len(own)}, "
+                "which are not the same ones; compare whole runs, or add --common"
+            )
+        if not common and not g.run.complete:
+            raise IncompleteRunError(
+                f"{g.path}: {sum(one.raw is None for one in g.scored)} queries have no row; run "
+                "the same command again to complete it, or add --common"
+            )
+    if not ids:
+        raise UsageError(f"{first.path} and the other runs have no query in common")
+    kept = [[row for row, one in enumerate(g.scored) if one.query.id in ids] for g in graded]
+    return tuple(g.table(rows) for g, rows in zip(graded, kept, strict=True))
+
+
+def _about(graded: Graded) -> dict[str, str]:
+    suite = graded.suite
+    about = {"the task": graded.task.name, "the suite": suite.name, "the version": suite.version}
+    return about | {"the split": graded.split, "data_sha256": suite.data_sha256}
+
+
+# Settings that are no part of a recipe, or are compared on their own: who was trained and from
+# which seed, the learning rate, which each base model has for itself, and what changes no reply
+NOT_RECIPE = frozenset(
+    {
+        "base",
+        "batch_size",
+        "decoding",
+        "engine",
+        "injection",
+        "learning_rate",
+        "n_train",
+        "seed",
+        "twin",
+        "validation_loss",
+        "vectors",
+        "verdict_thresholds",
+    }
+)
+
+
+def recipe(header: Header, task: Task, *, vectors: bool = True) -> dict[str, Any]:
+    """Return what two runs must share; without `vectors`, not how vectors enter."""
+    explainer = header.explainer
+    settings = explainer.settings
+    found: dict[str, Any] = {
+        "kind": explainer.kind,
+        # what a baseline, or somebody's code, does is in its name; a model is one of many
+        "name": None if explainer.kind == "local" else explainer.name,
+        "shots": explainer.shots,
+        "decoding": decoding_of(explainer.settings).get("decoding", GREEDY),
+        "n_train": n_train(settings, task.name),
+        "threshold": task.name in (settings.get("verdict_thresholds") or {}),
+        "settings": {key: one for key, one in settings.items() if key not in NOT_RECIPE},
+    }
+    return found | ({"injection": _entering(settings.get("injection"))} if vectors else {})
+
+
+def fixed_verdict(header: Header, suite: Suite, metric: str) -> bool:
+    """Whether a run could give but one verdict, so that its metric differs by construction.
+
+    A reply that is compared with itself never says `changed`; some baselines say one thing always.
+    """
+    if suite.describes or metric.startswith("content_match"):
+        return False
+    explainer = header.explainer
+    compared = decoding_of(explainer.settings).get("decoding") == COMPARED
+    name = explainer.name
+    single = (f"{BASELINE}{one.name}" for one in provided_baselines().BASELINES if one.one_verdict)
+    return (compared and explainer.no_vector) or name in single
+
+
+def _entering(injection: object) -> object:
+    """How vectors enter, without the maps into a model of another width."""
+    if not isinstance(injection, Mapping):
+        return injection
+    return {key: one for key, one in injection.items() if key != "projection"}

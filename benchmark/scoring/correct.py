@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from ..records import Answer, Choice, GroundTruth, Replied, Scored
 
@@ -68,6 +71,13 @@ def _drop_quotes(text: str) -> str:
     if text[0] in inside or text[-1] in inside or not inside.strip():
         return text
     return inside.strip()
+
+
+def group_numbers(replies: Sequence[Replied]) -> npt.NDArray[np.int64]:
+    """Number the contrast groups of queries, (n_queries,), in the order of their names."""
+    groups = [one.query.group for one in replies]
+    numbers = {name: number for number, name in enumerate(sorted(set(groups)))}
+    return np.array([numbers[group] for group in groups], dtype=np.int64)
 
 
 def of_kind(reply: Replied, truth: GroundTruth) -> Answer | Choice | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,32 @@ import numpy as np
 from .._version import PROMPT_VERSION
 from ..errors import IntegrityError
 from ..metrics.bootstrap import distance_of, estimates, layers_of, margin_of, take
-from ..metrics.confidence import confidence_result
+from ..metrics.confidence import FIELDS, confidence_result
 from ..metrics.verdicts import METRIC_VERSION, NO_VERDICT, ScoreTable, Table
-from ..records import Answer, Described, Replied, Scored
+from ..records import Answer, Replied, Scored
 from ..registry import get_task
 from ..runs.header import Header, decoding_of, n_train
 from ..runs.run import Run, read_replies, read_run
 from ..suite.select import find_suite, shipped_suite
 from ..suite.suite import Suite
 from ..task import Task
-from .correct import is_right, of_kind
-from .judged import describe_result, description_table, grade_descriptions
+from .correct import group_numbers, is_right, of_kind
+from .judged import describe_result, description_table, grade_descriptions, shown_description
 from .scale import NoScaleError, scale_of
 
 SCHEMA = "introspect-bench/score/1"
 CALCULATOR = "baseline/calculator"  # Who carries out each query's intervention, as its runs name it
 LONGEST = 300  # Characters of an unreadable reply that are shown
 SEED = 0  # Seed of the bootstrap: fixed, so that an interval is a property of the run file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """How runs are scored on one kind of truth."""
+
+    grade: Callable[[Run, Task, Suite], tuple[Any, ...]]  # Every query beside answer and truth
+    table: Callable[[Sequence[Any]], Table]  # Those, at least one, as columns for the metrics
+    shown: Callable[[Any], dict[str, Any]]  # What `show` says of one after the query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +64,22 @@ class Graded:
     @property
     def kept(self) -> list[int]:
         """Places in `scored` of the queries that headline numbers are computed over."""
-        kinds = self.task.headline_kinds
-        every = enumerate(self.scored)
+        kinds, every = self.task.headline_kinds, enumerate(self.scored)
         return [row for row, one in every if kinds is None or one.query.kind in kinds]
 
     @property
     def headline(self) -> list[Replied]:
         """The queries that headline numbers are computed over."""
         return [self.scored[row] for row in self.kept]
+
+    @property
+    def scorer(self) -> Scorer:
+        """What scores the kind of truth that the suite holds."""
+        return DESCRIPTIONS if self.suite.describes else LABELS
+
+    def table(self, rows: Iterable[int]) -> Table:
+        """Return some rows of `scored`, at least one, as columns for the metrics."""
+        return self.scorer.table([self.scored[row] for row in rows])
 
     def result(self) -> dict[str, Any]:
         """Score it: a JSON object with counts, metrics, intervals and what to compare them with.
@@ -72,12 +90,12 @@ class Graded:
         `missing` and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`, null where
         there is none.
         """
-        run, task, suite = self.run, self.task, self.suite
-        scored, kept, table = self.scored, self.kept, make_table(self.scored)
-        every = range(len(scored))
-        footer, header = run.footer or {}, run.header
-        bare = suite.describes and not suite.has_windows  # ratings are all there is
-        right = {one.query.id: is_right(one) for one in self.headline if isinstance(one, Scored)}
+        run, task, suite, kept = self.run, self.task, self.suite, self.kept
+        scored: Any = self.scored  # Of `Described` if the suite describes, else of `Scored`
+        every, status = range(len(scored)), [one.status for one in scored]
+        part = partial(self._part, self.table(every), status)
+        footer, header, counts = run.footer or {}, run.header, _counts(status)
+        describes, bare = suite.describes, suite.describes and not suite.has_windows
         return {
             "schema": SCHEMA,
             "metric_version": METRIC_VERSION,
@@ -98,37 +116,38 @@ class Graded:
             "partial": header.partial,
             "headline": task.headline,
             "metrics": list(task.metrics),
-            "counts": {"queries": len(scored), **_counts(scored)},
-            "unread": _unread(scored, task),
+            "counts": {"queries": len(scored), **counts},
+            "unread": _unread(scored, task, counts),
             "labels_reproduced": self._reproduced(),
-            "overall": self._result(table, kept) if kept else None,
-            "by_kind": {} if bare else self._by(table, every, lambda one: one.query.kind),
-            "by_layers": self._by(table, kept, lambda one: layers_of(one.query)),
-            "by_margin": self._by(table, kept, margin_of),
-            "by_distance": self._by(table, every, distance_of),
-            "descriptions": describe_result(_described(scored), seed=SEED),
-            "confidence": confidence_result(run.rows, right),
+            "overall": part(kept) if kept else None,
+            # ratings are all there is without windows
+            "by_kind": {} if bare else _by(part, every, [one.query.kind for one in scored]),
+            "by_layers": _by(part, kept, [layers_of(scored[row].query) for row in kept]),
+            "by_margin": {}
+            if describes
+            else _by(part, kept, [margin_of(scored[row]) for row in kept]),
+            "by_distance": _by(part, every, map(distance_of, scored)) if describes else {},
+            "descriptions": describe_result(scored, seed=SEED) if describes else None,
+            "confidence": None if describes else self._confidence(),
             "reference": None if header.partial else self._reference(),
             "cost": footer.get("cost"),
             "claimed": footer.get("claimed", {}),
         }
 
-    def _by(
-        self, table: Table, rows: Iterable[int], key: Callable[[Replied], str]
-    ) -> dict[str, dict[str, Any]]:
-        """Score apart what `key` tells apart, in the order of the keys; without a key, nowhere."""
-        parts: dict[str, list[int]] = {}
-        for row in rows:
-            parts.setdefault(key(self.scored[row]), []).append(row)
-        return {name: self._result(table, parts[name]) for name in sorted(parts) if name}
-
-    def _result(self, table: Table, rows: Sequence[int]) -> dict[str, Any]:
+    def _part(self, table: Table, status: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
         """Score some rows of the table of all."""
         part = take(table, rows)
         size = {"n": part.n, "n_groups": part.n_groups}
         found = estimates(part, self.task.metrics, seed=SEED)
         metrics = {name: estimate | size for name, estimate in found.items()}
-        return {**size, **_counts(self.scored[row] for row in rows), "metrics": metrics}
+        return {**size, **_counts(status[row] for row in rows), "metrics": metrics}
+
+    def _confidence(self) -> dict[str, Any] | None:
+        """What is said of how sure the run was, against what is right of the headline."""
+        rows: Mapping[str, Mapping[str, Any]] = self.run.rows
+        sure = {key for key, row in rows.items() if not row.keys().isdisjoint(FIELDS)}
+        said = (one for one in self.headline if one.query.id in sure and isinstance(one, Scored))
+        return confidence_result(rows, {one.query.id: is_right(one) for one in said})
 
     def _reference(self) -> Mapping[str, Any]:
         """What is reached without introspection on this split, if the suite's manifest says."""
@@ -183,13 +202,8 @@ def grade_run(run: Run, task: Task, suite: Suite) -> Graded:
 
     NotJudgedError: a description was not judged yet.
     """
-    graded = grade_descriptions if suite.describes else grade
-    return Graded(run=run, task=task, suite=suite, scored=graded(run, task, suite))
-
-
-def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
-    """Return `Graded.result` of a run."""
-    return grade_run(run, task, suite).result()
+    scorer = DESCRIPTIONS if suite.describes else LABELS
+    return Graded(run=run, task=task, suite=suite, scored=scorer.grade(run, task, suite))
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
@@ -215,43 +229,65 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
     verdicts = [
         int(s.answer.changed) if isinstance(s.answer, Answer) else NO_VERDICT for s in scored
     ]
-    groups = np.unique([s.query.group for s in scored], return_inverse=True)[1]
     return ScoreTable(
         exact=np.array([all(pair) for pair in right], dtype=np.bool_),
         content=np.array([content for _, content in right], dtype=np.bool_),
         true_changed=np.array([s.truth.changed for s in scored], dtype=np.bool_),
         pred_changed=np.array(verdicts, dtype=np.int8),
         kind=np.array([s.query.kind for s in scored], dtype=np.str_),
-        group=groups.astype(np.int64),
+        group=group_numbers(scored),
     )
 
 
-def make_table(scored: Sequence[Replied]) -> Table:
-    """Return graded queries of one task, at least one, as columns for its metrics."""
-    causal = [one for one in scored if isinstance(one, Scored)]
-    return score_table(causal) if causal else description_table(_described(scored))
+def shown_label(one: Scored) -> dict[str, Any]:
+    """Return what `show` says of a query about an intervention."""
+    verdict_right, content_right = is_right(one)
+    answer = one.answer
+    return {
+        "clean": one.truth.clean,
+        "truth": one.truth.part or one.truth.outcome,
+        "changed": one.truth.changed,
+        "raw": one.raw,
+        "status": one.status,
+        "says_changed": answer.changed if isinstance(answer, Answer) else None,
+        "answer": answer.content if isinstance(answer, Answer) else answer and answer.part,
+        "verdict": verdict_right,
+        "content": content_right,
+        "exact": verdict_right and content_right,
+    }
 
 
-def _described(scored: Iterable[Replied]) -> list[Described]:
-    return [one for one in scored if isinstance(one, Described)]
+LABELS = Scorer(grade=grade, table=score_table, shown=shown_label)
+DESCRIPTIONS = Scorer(grade=grade_descriptions, table=description_table, shown=shown_description)
 
 
-def _counts(scored: Iterable[Replied]) -> dict[str, int]:
-    counts = Counter(one.status for one in scored)
-    return {status: counts[status] for status in ("scored", "unparsed", "missing")}
+def _by(
+    part: Callable[[Sequence[int]], dict[str, Any]], rows: Iterable[int], names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Score apart the rows of each name, in the order of the names; those of none, nowhere."""
+    parts: dict[str, list[int]] = {}
+    for row, name in zip(rows, names, strict=True):
+        parts.setdefault(name, []).append(row)
+    return {name: part(parts[name]) for name in sorted(parts) if name}
 
 
-def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
+def _counts(status: Iterable[str]) -> dict[str, int]:
+    counts = Counter(status)
+    return {name: counts[name] for name in ("scored", "unparsed", "missing")}
+
+
+def _unread(
+    replies: Sequence[Replied], task: Task, counts: Mapping[str, int]
+) -> dict[str, Any] | None:
     """Return one reply that cannot be read and the form expected, if that is so of most of them."""
-    answered = [one for one in replies if one.raw is not None]
-    failed = [one for one in answered if one.answer is None]
-    if 2 * len(failed) <= len(answered):
+    if counts["unparsed"] <= counts["scored"]:
         return None
+    failed = [one for one in replies if one.status == "unparsed"]
     # an empty reply shows nothing of the explainer's form
     one = next((one for one in failed if (one.raw or "").strip()), failed[0])
     return {
-        "unparsed": len(failed),
-        "answered": len(answered),
+        "unparsed": counts["unparsed"],
+        "answered": counts["unparsed"] + counts["scored"],
         "id": one.query.id,
         "reply": (one.raw or "")[:LONGEST],
         "expected": task.form,

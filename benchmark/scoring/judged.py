@@ -20,6 +20,7 @@ from ..runs.run import MAPPED, PREDICTED, RATED, Run, read_replies, stored_bytes
 from ..suite.features import WINDOW, WINDOWS, arrays
 from ..suite.suite import Suite
 from ..task import Task
+from .correct import group_numbers
 
 EXACT = "exact-predicates"  # Kind of the judge that ranks, which every suite names in its manifest
 DIGITS = 6  # Decimals of a query's numbers
@@ -91,13 +92,26 @@ def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, .
 def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
     """Return described queries as columns, by the suite's own judge or one of `others`."""
     found = [one.found if judge is None else one.others[judge] for one in described]
-    groups = np.unique([one.query.group for one in described], return_inverse=True)[1]
     return DescriptionTable(
         matched_auroc=_column([one.matched_auroc or 0.0 for one in found]),
         marked=np.array([one.matched_auroc is not None for one in found], dtype=np.bool_),
         weighted_r=_column([one.weighted_r for one in found]),
-        group=groups.astype(np.int64),
+        group=group_numbers(described),
     )
+
+
+def shown_description(one: Described) -> dict[str, Any]:
+    """Return what `show` says of a query about a feature."""
+    return {
+        "truth": one.truth.descriptions[0],
+        "predicate": one.truth.predicate,
+        "raw": one.raw,
+        "status": one.status,
+        "answer": None if one.answer is None else one.answer.text,
+        "matched_auroc": one.found.matched_auroc,
+        "weighted_r": one.found.weighted_r,
+        "mapped": one.mapped,
+    }
 
 
 def _check_judged(run: Run, replies: Sequence[Replied], judge: str | None) -> None:
@@ -170,15 +184,13 @@ def _column(values: Sequence[float]) -> npt.NDArray[np.int64]:
     return np.array([round(value * UNIT) for value in values], dtype=np.int64)
 
 
-def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any] | None:
+def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any]:
     """Say what descriptions look like, and what judges that do not rank make of them.
 
     `mapped` is the share that the suite's judge read by each of `MAPPED`; `judges` has the metrics
     of each other judge of the whole run; `ratings` the mean rating, 0 to 1, of each language model
     that judged all: a query without a description counts 0, a malformed reply nowhere.
     """
-    if not described:
-        return None
     texts = [one.answer for one in described if one.answer is not None]
     how = Counter(one.mapped for one in described)
     return {

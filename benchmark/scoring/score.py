@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckFailedError, IncompleteRunError, UsageError, check_choice
 from ..export import tables as table
 from ..metrics.confidence import FIELDS
-from ..records import Answer, Described, Replied, Scored
+from ..records import Replied
 from ..runs.run import Named, read_run, run_file, run_files
 from ..suite.suite import MINI
-from .correct import is_right
-from .grade import about, grade_file
+from .grade import Graded, about, grade_file
 from .paper_protocol import PAPER, paper_result
-
-PARTIAL = (
-    "a partial run cannot be submitted: it answers {n} queries that were chosen; "
-    "run it again without --limit and --queries"
-)
-INCOMPLETE = (
-    "an incomplete run cannot be submitted: {missing} of {n} queries have no row; "
-    "run the same command again to complete it"
-)
 
 _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
@@ -49,24 +41,37 @@ def score_all(
     """Score several run files, or those in folders, each of them once."""
     results = []
     seen: dict[str, Path] = {}
-    for path in run_files(paths):
-        result = score(path, suite=suite, protocol=protocol)
-        name = run_name(path, result["task"], result["run_id"] or result["body_sha256"])
-        if name in seen:
-            raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")
-        seen[name] = path
-        results.append(result)
+    with _no_collector():
+        for path in run_files(paths):
+            result = score(path, suite=suite, protocol=protocol)
+            refuse_twice(path, result["task"], result["run_id"] or result["body_sha256"], seen)
+            results.append(result)
     return results
 
 
-def run_name(path: Path | str, task: str, known: str | None) -> str:
-    """Return what tells a run from others: its id, which it keeps while it grows, and its entry.
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the collector from looking for cycles among rows, which have none: 7 % of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def refuse_twice(path: Path, task: str, known: str | None, seen: dict[str, Path]) -> None:
+    """Refuse a run that was seen, and note it: by its id, which it keeps while it grows, and entry.
 
     Only a file of another maker can lack an id; in a folder of an entry it may be another's.
     """
-    where = Path(path).resolve()
+    where = path.resolve()
     own = where.parent if (where.parent / "entry.json").is_file() else ""
-    return f"{own}/{task}/{known or where}"
+    name = f"{own}/{task}/{known or where}"
+    if name in seen:
+        raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")
+    seen[name] = path
 
 
 def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
@@ -90,12 +95,9 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
 
 def check_score(path: Path | str, result: dict[str, Any]) -> None:
     """Fail unless a scored run is whole, its suite frozen, and its claims what was computed."""
-    counts = result["counts"]
-    if result["partial"]:
-        raise CheckFailedError(f"{path}: {PARTIAL.format(n=counts['queries'])}")
-    if not result["complete"]:
-        said = INCOMPLETE.format(missing=counts["missing"], n=counts["queries"])
-        raise IncompleteRunError(f"{path}: {said}")
+    n, missing = result["counts"]["queries"], result["counts"]["missing"]
+    if error := _part(result["partial"], result["complete"], n, missing):
+        raise type(error)(f"{path}: {error}")
     if not result["frozen"]:
         raise CheckFailedError(
             f"{path}: its suite {result['suite']} is a draft for {result['task']}, which nothing "
@@ -113,19 +115,14 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
     path = run_file(path)
     found = read_run(path)
     said, partial = found.header.task, found.header.partial
-    reason = None
-    if partial:
-        reason = PARTIAL.format(n=said.n)
-    elif not found.complete:
-        reason = INCOMPLETE.format(missing=said.n - len(found.rows), n=said.n)
-    if strict and reason is not None:
-        error = CheckFailedError if partial else IncompleteRunError
-        raise error(f"{path}: {reason}")
+    error = _part(partial, found.complete, said.n, said.n - len(found.rows))
+    if strict and error is not None:
+        raise type(error)(f"{path}: {error}")
     return {
         "path": str(path),
         "complete": found.complete,
         "partial": partial,
-        "cannot_submit": reason,
+        "cannot_submit": None if error is None else str(error),
         "rows": len(found.rows),
         "queries": said.n,
         "suite": said.suite,
@@ -133,6 +130,23 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
         "split": said.split,
         "explainer": found.header.explainer.name,
     }
+
+
+def _part(
+    partial: bool, complete: bool, n: int, missing: int
+) -> CheckFailedError | IncompleteRunError | None:
+    """Say why a run that answers only a part of its queries, or of its split, is not submitted."""
+    if partial:
+        return CheckFailedError(
+            f"a partial run cannot be submitted: it answers {n} queries that were chosen; "
+            "run it again without --limit and --queries"
+        )
+    if not complete:
+        return IncompleteRunError(
+            f"an incomplete run cannot be submitted: {missing} of {n} queries have no row; "
+            "run the same command again to complete it"
+        )
+    return None
 
 
 def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
@@ -146,7 +160,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     rows = [
         {"explainer": graded.run.header.explainer.name, "task": graded.task.name}
         | {"split": graded.split}
-        | shown(one, graded.task.render(one.query).question)
+        | shown(graded, one)
         | {k: v for k, v in graded.run.rows.get(one.query.id, {}).items() if k in FIELDS}
         for graded in (grade_file(path, suite=suite) for path in run_files(match["path"]))
         for one in graded.scored
@@ -157,37 +171,12 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def shown(one: Replied, question: str) -> dict[str, Any]:
+def shown(graded: Graded, one: Replied) -> dict[str, Any]:
     """Return what `show` says of a graded query."""
-    row: dict[str, Any] = {
-        "id": one.query.id,
-        "group": one.query.group,
-        "kind": one.query.kind,
-        "query": question,
-    }
-    if isinstance(one, Described):
-        return row | {
-            "truth": one.truth.descriptions[0],
-            "predicate": one.truth.predicate,
-            "raw": one.raw,
-            "status": one.status,
-            "answer": None if one.answer is None else one.answer.text,
-            "matched_auroc": one.found.matched_auroc,
-            "weighted_r": one.found.weighted_r,
-            "mapped": one.mapped,
-        }
-    assert isinstance(one, Scored)
-    verdict_right, content_right = is_right(one)
-    answer = one.answer
-    return row | {
-        "clean": one.truth.clean,
-        "truth": one.truth.part or one.truth.outcome,
-        "changed": one.truth.changed,
-        "raw": one.raw,
-        "status": one.status,
-        "says_changed": answer.changed if isinstance(answer, Answer) else None,
-        "answer": answer.content if isinstance(answer, Answer) else answer and answer.part,
-        "verdict": verdict_right,
-        "content": content_right,
-        "exact": verdict_right and content_right,
-    }
+    query = one.query
+    asked = {"query": graded.task.render(query).question}
+    return (
+        {"id": query.id, "group": query.group, "kind": query.kind}
+        | asked
+        | (graded.scorer.shown(one))
+    )

@@ -12,7 +12,7 @@ from ...benchmark import files
 from ...benchmark.export import tables as table
 from ...benchmark.export.tables import shown, title
 from ...benchmark.metrics.paired import adjust
-from ...benchmark.scoring.matched import recipe
+from ...benchmark.scoring.compare import recipe
 from ...benchmark.task import Task
 from ..site.contrasts import twin_of
 from ..site.figures import difference, told_apart

@@ -17,7 +17,7 @@ from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 from ...benchmark.export.tables import NOTHING
 from ...benchmark.metrics.bootstrap import ends, resample
 from ...benchmark.records import ACCESS, ORACLE
-from ...benchmark.scoring.matched import draws
+from ...benchmark.scoring.compare import draws
 from ...benchmark.scoring.scale import Scale
 from ...benchmark.suite.select import tasks_of
 from ...benchmark.suite.suite import Suite

@@ -15,7 +15,7 @@ from ...benchmark.errors import IntegrityError
 from ...benchmark.metrics.bootstrap import PartDifference, differences
 from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.runs.header import decoding_of
-from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
+from ...benchmark.scoring.compare import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import SPLIT

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.records import RANKED
-from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
+from ...benchmark.scoring.compare import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import SPLIT

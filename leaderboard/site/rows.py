@@ -9,7 +9,7 @@ from ...benchmark.export.tables import title
 from ...benchmark.metrics.bootstrap import ends
 from ...benchmark.records import REPLAYS
 from ...benchmark.runs.header import Answering
-from ...benchmark.scoring.matched import fixed_verdict, recipe
+from ...benchmark.scoring.compare import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import EntryAccess, control_problem, entry_access

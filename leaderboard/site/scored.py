@@ -28,7 +28,7 @@ from ...benchmark.registry import provided_tasks
 from ...benchmark.runs.header import Header
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.correct import is_right
-from ...benchmark.scoring.grade import grade_run, make_table
+from ...benchmark.scoring.grade import grade_run
 from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
@@ -95,7 +95,7 @@ def _scored(path: Path, task: Task, suite: Suite) -> dict[str, Any]:
     graded = grade_run(run, task, suite)
     result = graded.result()
     check_score(path, result)
-    kept, table = graded.headline, make_table(graded.headline)
+    kept, table = graded.headline, graded.table(graded.kept)
     kind = next(name for name, known in _TABLES.items() if isinstance(table, known))
     arrays = {field.name: getattr(table, field.name) for field in fields(_TABLES[kind])}
     lines = shades.predicted_shades(run, suite) if suite.describes else {}

@@ -13,8 +13,8 @@ from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
 from ...benchmark.registry import tasks
 from ...benchmark.runs.header import Header, widest
 from ...benchmark.runs.run import RATED, Run, read_run
+from ...benchmark.scoring.compare import recipe
 from ...benchmark.scoring.grade import about
-from ...benchmark.scoring.matched import recipe
 from ..verification.ledger import LedgerState
 from .entries import ENTRY, NOTES, RUN_FILE, WRITE_FOLDER, Entry, body_digest, members
 from .findings import Finding, failed_check

@@ -21,7 +21,7 @@ from ...benchmark.files import write_bytes_atomic
 from ...benchmark.metrics.bootstrap import ends, estimates, resample
 from ...benchmark.metrics.verdicts import Table
 from ...benchmark.runs.run import Run
-from ...benchmark.scoring.grade import SEED, about, grade_run, make_table
+from ...benchmark.scoring.grade import SEED, about, grade_run
 from ...benchmark.suite.freeze import write_manifest
 from ...benchmark.suite.select import find_suite
 from ...benchmark.suite.suite import Suite
@@ -136,7 +136,7 @@ def _check_fresh(public: Suite, fresh: Suite, split: str) -> None:
 
 
 def _table(run: Run, task: Task, suite: Suite) -> Table:
-    headline = grade_run(run, task, suite).headline
-    if not headline:
+    graded = grade_run(run, task, suite)
+    if not graded.kept:
         raise CheckFailedError(f"{run.path}: answers no query of the headline of {task.name}")
-    return make_table(headline)
+    return graded.table(graded.kept)

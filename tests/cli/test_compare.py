@@ -13,8 +13,8 @@ import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
 from introspect_bench.benchmark.metrics.bootstrap import resample
 from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.scoring.compare import draws, match
 from introspect_bench.benchmark.scoring.grade import grade_file
-from introspect_bench.benchmark.scoring.matched import match, stream
 from introspect_bench.leaderboard.report import differences
 
 SUITE = ("--suite", "toy")
@@ -185,7 +185,11 @@ def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> 
     runs = runs_of(call, ABLATIONS, PATCHING)
     graded = [grade_file(run, suite="toy") for run in runs]
     name, parts = "exact_match", (graded[0::2], graded[1::2], graded[0::2])
-    drawn = (resample(match(own), [name], rng=stream(own[0]), n_resamples=500) for own in parts)
+    one = parts[0][0]
+    drawn = (
+        resample(match(own), [name], rng=draws(one.suite, one.task, one.split), n_resamples=500)
+        for own in parts
+    )
     first, second, again = (found[name] for found in drawn)
     assert first.shape == (2, 500)
     assert (first == again).all()

@@ -14,7 +14,7 @@ import introspect_bench as ib
 from introspect_bench import citation as citing
 from introspect_bench.benchmark.evaluation import import_run as importing
 from introspect_bench.benchmark.export import export as exporting
-from introspect_bench.benchmark.export import hub_results, lm_eval_tasks
+from introspect_bench.benchmark.export import lm_eval_tasks
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.scoring import compare as comparing
 from introspect_bench.cli import VERBS, command_line
@@ -75,7 +75,7 @@ def test_a_verb_has_json(words: tuple[str, ...]) -> None:
         ("compare", "correction", paired.CORRECTIONS),
         ("cite", "form", citing.FORMATS),
         ("import-run", "format", importing.FORMATS),
-        ("export", "to", (*exporting.FORMS, hub_results.TO, lm_eval_tasks.TO)),
+        ("export", "to", (*exporting.FORMS, exporting.HUB_RESULTS, lm_eval_tasks.TO)),
     ],
 )
 def test_choices_are_those_of_the_function(verb: str, option: str, known: tuple[str, ...]) -> None:

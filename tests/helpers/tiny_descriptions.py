@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tiny_features import NAME, judges
+from tiny_runs import score_run
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import encode_line, read_run
-from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 

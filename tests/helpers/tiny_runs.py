@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.runs.run import encode_line
+from introspect_bench.benchmark.runs.run import Run, encode_line
+from introspect_bench.benchmark.scoring.grade import grade_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -15,6 +16,10 @@ N = 4
 
 Perfect = Callable[[Task, Suite, str], dict[str, str]]
 """`perfect(task, suite, split)`: the reply that scores 1, by query id."""
+
+
+def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
+    return grade_run(run, task, suite).result()
 
 
 def header(**task: object) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ...records import GroundTruth, Query, Replied, Scored
 from ...registry import get_task
 from ...runs.reply_text import until_ended
 from ...scoring.correct import of_kind
-from ...scoring.grade import SEED, make_table
+from ...scoring.grade import SEED, score_table
 from ...suite.select import check_task, find_suite
 from ...suite.suite import Suite
 
@@ -153,7 +153,7 @@ def all_metrics(items: tuple[Item, ...]) -> dict[str, float]:
     headline = [one for one in graded(items) if kinds is None or one.query.kind in kinds]
     if not headline:
         return dict.fromkeys(metric_names(), math.nan)
-    table = make_table(headline)
+    table = score_table(headline)
     found = {name: evaluate(name, table) for name in task.metrics}
     interval = estimates(table, (task.headline,), seed=SEED)[task.headline]["interval_95"]
     ends = interval or (math.nan, math.nan)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_features import judges, make_feature_suite
-from tiny_runs import header, pred
+from tiny_runs import header, pred, score_run
 from toy import make_toy_suite, make_toy_task
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
@@ -24,7 +24,6 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.runs.run import encode_line, read_run
-from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.submissions.checks import run_findings, together

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import Perfect
+from tiny_runs import Perfect, score_run
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -23,7 +23,7 @@ from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Score
 from introspect_bench.benchmark.runs.header import n_train
 from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
 from introspect_bench.benchmark.scoring.correct import is_right, same_content
-from introspect_bench.benchmark.scoring.grade import grade, score_run
+from introspect_bench.benchmark.scoring.grade import Graded, grade
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.verdicts import format_answer, parse_answer
@@ -265,7 +265,7 @@ def test_scoring_needs_no_model_library() -> None:
 
 
 def test_full_split_is_scored_in_a_few_seconds(
-    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]
 ) -> None:
     run = run_of(toy_task, toy_suite, {})
     one = grade(run, toy_task, toy_suite)[0]
@@ -283,9 +283,8 @@ def test_full_split_is_scored_in_a_few_seconds(
         )
         for i in range(1450)
     )
-    monkeypatch.setattr("introspect_bench.benchmark.scoring.grade.grade", lambda *_: many)
     start = time.perf_counter()
-    result = score_run(run, toy_task, toy_suite)
+    result = Graded(run=run, task=toy_task, suite=toy_suite, scored=many).result()
     assert time.perf_counter() - start < 6
     assert len(result["by_kind"]) == len(result["by_layers"]) == 5
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import Perfect
+from tiny_runs import Perfect, score_run
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
-from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 

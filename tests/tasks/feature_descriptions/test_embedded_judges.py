@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from null_replies import REPLIES, null_replies
+from tiny_runs import score_run
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -18,7 +19,6 @@ from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.select import shipped_suite
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge.judges import DescriptionJudge, open_judges
