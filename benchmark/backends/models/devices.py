@@ -54,16 +54,6 @@ def find_dtype(name: str, device: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def gathered(own: Any) -> list[Any]:
-    """Every process's value by rank, in every process; all must call it."""
-    from accelerate import PartialState
-    from accelerate.utils import gather_object
-
-    PartialState(cpu=not torch.cuda.is_available())  # joins the others, the first time
-    found: list[Any] = gather_object([own])
-    return found
-
-
 def placing(
     device: torch.device, device_map: str | None, quantization: str | None
 ) -> dict[str, Any]:
