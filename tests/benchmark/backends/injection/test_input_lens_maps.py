@@ -16,7 +16,7 @@ from introspect_bench.benchmark.backends.interventions.readout import (
 )
 
 TEXT = "The quick brown fox jumps over a lazy dog, 12 times; why not? (Nobody knows.) "
-TURN = torch.linalg.qr(drawn(3, D_MODEL, D_MODEL))[0]
+TURN: torch.Tensor = torch.linalg.qr(drawn(3, D_MODEL, D_MODEL))[0]
 
 
 def test_a_direction_that_reads_a_token_is_traced_to_it() -> None:
