@@ -10,7 +10,6 @@ from scipy import sparse
 
 from ....benchmark.errors import CheckFailedError
 from ..judge.conjunctions import wordings_of
-from ..predicates.lexicon import shipped_lexicon
 from ..windows import Floats
 from .draft import ContextFeature, Definition
 from .matched import ScoredWindows, Side, strong_level
@@ -141,7 +140,7 @@ def _record(row: _Chosen, near: float) -> ContextFeature:
         layer=one.layer,
         group=one.key,
         vector=one.direction.astype(np.float16),
-        descriptions=wordings_of(one.described.name, shipped_lexicon()),
+        descriptions=wordings_of(one.described.name),
         described=one.described,
         nearest_train=near,
         ids=ids,

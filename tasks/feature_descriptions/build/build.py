@@ -21,7 +21,6 @@ from ....benchmark.backends.autoencoders.train import TokenizedSettings, input_e
 from ....benchmark.errors import CheckFailedError
 from ....benchmark.files import read_jsonl, write_jsonl_atomic
 from ..judge.conjunctions import Parts, make_parts
-from ..predicates.lexicon import shipped_lexicon
 from ..windows import Ids, Windows, bos_id, halves
 from . import stages
 from .assemble import Layer, candidates, records
@@ -139,7 +138,7 @@ def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
     """Predicates on the fitted text, kept on disk."""
     path, names_path = work / "parts.npz", work / "parts.jsonl"
     if not names_path.is_file():
-        made = make_parts(fitted.ids, halves(fitted), tokenizer, shipped_lexicon())
+        made = make_parts(fitted.ids, halves(fitted), tokenizer)
         sparse.save_npz(path, made.values)
         rows = zip(made.names, made.slots.tolist(), strict=True)
         write_jsonl_atomic(names_path, [{"name": name, "slot": slot} for name, slot in rows])

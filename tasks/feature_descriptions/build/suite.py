@@ -23,8 +23,7 @@ from ....benchmark.suite.suite import Suite
 from ...nulls.descriptions import Row, description_nulls
 from ..judge import quality
 from ..judge.conjunctions import is_conjunction
-from ..judge.judges import KNOWN, Exact, exact_judge
-from ..predicates.lexicon import shipped_lexicon
+from ..judge.judges import KNOWN, Exact
 from ..task import NAME
 from .assemble import Layer
 from .build import Built, Sizes, build, shared_parts
@@ -87,7 +86,7 @@ def make_features(
     return MadeSuite(
         counts=counts,
         statistics=statistics,
-        judge=exact_judge(known, load_embedder(fetch_embedder()), target.tokenizer),
+        judge=Exact(known, load_embedder(fetch_embedder()), target.tokenizer),
         readers=token_readers(built),
     )
 
@@ -105,7 +104,7 @@ def judge_features(
     for split in SCORED:
         features = quality.read_split(suite, split)
         found["readers"][split] = quality.measure_readers(features, judge, made.readers)
-        found["judge"][split] = quality.measure_judge(features, judge, shipped_lexicon(), seed=seed)
+        found["judge"][split] = quality.measure_judge(features, judge, seed=seed)
         report(f"{split}: features judged", len(features.queries))
     return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 

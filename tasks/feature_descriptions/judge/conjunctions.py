@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,8 @@ from scipy import sparse
 
 from ....benchmark.errors import UsageError
 from ..predicates.evaluate import evaluate_named
-from ..predicates.lexicon import Lexicon
 from ..predicates.library import build_library, count_frequent, prune
-from ..predicates.names import parse
-from ..predicates.phrases import wording
+from ..predicates.names import parse, wording
 from ..predicates.words import HasVocabulary
 from ..windows import WINDOW
 
@@ -55,7 +53,6 @@ _RELATED = frozenset(
         *("pos", "noun-file", "verb-file", "script", "about"),
     )
 )
-_PACKAGE = "introspect_bench.tasks.feature_descriptions.judge"
 Forms = tuple[str, str, str]
 """A context after a noun, after "with" or as it is, and as a verb phrase."""
 
@@ -113,15 +110,12 @@ class Parts:
 
 
 def make_parts(
-    ids: npt.NDArray[np.int32],
-    searched: npt.NDArray[np.bool_],
-    tokenizer: HasVocabulary,
-    lexicon: Lexicon,
+    ids: npt.NDArray[np.int32], searched: npt.NDArray[np.bool_], tokenizer: HasVocabulary
 ) -> Parts:
     """Make the library for windows (n_windows, 32), of which some are searched, (n_windows,)."""
-    frequent = count_frequent(ids[searched], tokenizer, lexicon, at_least=AT_LEAST)
-    names = [name for name in build_library(lexicon, frequent) if slot(name) is not None]
-    values = evaluate_named(names, ids, tokenizer, lexicon)
+    frequent = count_frequent(ids[searched], tokenizer, at_least=AT_LEAST)
+    names = [name for name in build_library(frequent) if slot(name) is not None]
+    values = evaluate_named(names, ids, tokenizer)
     rows = np.flatnonzero(np.repeat(searched, WINDOW))
     kept = prune(sparse.csc_matrix(values.tocsr()[rows]), at_least=AT_LEAST)
     chosen = tuple(names[place] for place in kept)
@@ -135,36 +129,36 @@ def make_parts(
 @cache
 def clause_table(table: str) -> Mapping[str, Forms]:
     """Forms of contexts: templates of relations (`relation`), or places by name (`place`)."""
-    text = resources.files(_PACKAGE).joinpath("clauses.toml").read_text("utf-8")
+    text = Path(__file__).with_name("clauses.toml").read_text("utf-8")
     return {name: (a, b, c) for name, (a, b, c) in tomllib.loads(text)[table].items()}
 
 
-def clause(part: str, lexicon: Lexicon) -> Forms:
+def clause(part: str) -> Forms:
     """Forms of a context."""
     places = clause_table("place")
     if part in places:
         return places[part]
     name = parse(part)
     relation = "previous" if name.family == "previous-piece" else name.relation
-    a, b, c = (form.format(inner(part, lexicon)) for form in clause_table("relation")[relation])
+    a, b, c = (form.format(inner(part)) for form in clause_table("relation")[relation])
     return a, b, c
 
 
-def inner(part: str, lexicon: Lexicon) -> str:
+def inner(part: str) -> str:
     """What stands in the relation of a context: one thing, or a topic."""
     name = parse(part)
     if name.relation == "topic":
-        return wording(part, lexicon)[0].removeprefix("text about ")
+        return wording(part)[0].removeprefix("text about ")
     if name.family == "previous-piece":
-        return wording(f"piece:{name.argument}", lexicon)[0]
-    return wording(name.base, lexicon)[0]
+        return wording(f"piece:{name.argument}")[0]
+    return wording(name.base)[0]
 
 
-def wordings_of(name: str, lexicon: Lexicon) -> tuple[str, str, str]:
+def wordings_of(name: str) -> tuple[str, str, str]:
     """Three wordings of a conjunction or a single predicate."""
-    head, contexts = _split(name, lexicon)
+    head, contexts = _split(name)
     if not contexts:
-        one, many, also = wording(parts_of(name)[0], lexicon)
+        one, many, also = wording(parts_of(name)[0])
         other = many if many != one else f"every {one.removeprefix('the ')}"
         return one, other, f"fires on {also}"
     first = f"{head or 'whatever stands'} {_listed([form[0] for form in contexts])}"
@@ -174,20 +168,20 @@ def wordings_of(name: str, lexicon: Lexicon) -> tuple[str, str, str]:
     return first, second, third
 
 
-def denied(name: str, lexicon: Lexicon) -> str:
+def denied(name: str) -> str:
     """The same thing outside its contexts; of a thing alone, everything else."""
-    head, contexts = _split(name, lexicon)
+    head, contexts = _split(name)
     if not contexts:
         return f"anything except {head}"
     return f"{head or 'anything'}, but not {_listed([form[0] for form in contexts])}"
 
 
-def _split(name: str, lexicon: Lexicon) -> tuple[str | None, Sequence[Forms]]:
+def _split(name: str) -> tuple[str | None, Sequence[Forms]]:
     """What the token is, None if that is open, and its contexts."""
     parts = parts_of(name)
     heads = [part for part in parts if slot(part) == "thing"]
-    contexts = [clause(part, lexicon) for part in parts if part not in heads]
-    return (wording(heads[0], lexicon)[0] if heads else None), contexts
+    contexts = [clause(part) for part in parts if part not in heads]
+    return (wording(heads[0])[0] if heads else None), contexts
 
 
 def _listed(phrases: Sequence[str]) -> str:

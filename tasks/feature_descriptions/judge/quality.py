@@ -19,7 +19,6 @@ from ....benchmark.scoring.judged import score_feature
 from ....benchmark.suite.features import Arrays, arrays
 from ....benchmark.suite.suite import Suite
 from ...build.statistics import Bar
-from ..predicates.lexicon import Lexicon
 from ..task import HEADLINE
 from ..windows import Floats
 from .conjunctions import denied
@@ -99,7 +98,7 @@ def scores(features: Split, predicted: Iterable[npt.NDArray[Any]]) -> dict[str, 
 
 
 def judge_quality(
-    features: Split, judge: ExactJudge, lexicon: Lexicon, *, rng: np.random.Generator
+    features: Split, judge: ExactJudge, *, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Score the exact predicate, and the judge on texts whose worth is known.
 
@@ -114,7 +113,7 @@ def judge_quality(
         "wording": judge.meanings(texts),
         "shuffled": judge.meanings([texts[place] for place in places]),
         "empty": judge.meanings([""] * len(texts)),
-        "denied": judge.meanings([denied(name, lexicon) for name in names]),
+        "denied": judge.meanings([denied(name) for name in names]),
     }
     found: dict[str, Any] = {
         kind: scores(features, judge.predict_meanings(meanings, features.own["ids"]))
@@ -125,13 +124,11 @@ def judge_quality(
     return found
 
 
-def measure_judge(
-    features: Split, judge: ExactJudge, lexicon: Lexicon, *, seed: int = 0
-) -> dict[str, Any]:
+def measure_judge(features: Split, judge: ExactJudge, *, seed: int) -> dict[str, Any]:
     """Say what `judge_quality` says, of the headline's kinds and of each kind."""
     parts = {"headline": HEADLINE} | {kind: (kind,) for kind in kinds_of(features)}
     return {
-        name: judge_quality(features.of(kinds), judge, lexicon, rng=np.random.default_rng(seed))
+        name: judge_quality(features.of(kinds), judge, rng=np.random.default_rng(seed))
         for name, kinds in parts.items()
     }
 

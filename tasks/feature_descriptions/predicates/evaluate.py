@@ -17,9 +17,8 @@ from scipy import sparse
 
 from ....benchmark.errors import UsageError
 from .context import unit_places
-from .lexicon import Lexicon, shipped_lexicon
-from .names import PIECE_FAMILIES, PROPERTY_FAMILIES, RELATIONS, Name, parse
-from .phrases import wording
+from .lexicon import shipped_lexicon
+from .names import PIECE_FAMILIES, PROPERTY_FAMILIES, RELATIONS, Name, parse, wording
 from .properties import properties
 from .words import LENGTH, HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
 
@@ -62,15 +61,11 @@ def _incidence(held: Sequence[Iterable[str]], names: Sequence[str]) -> sparse.cs
 
 def _shifted(table: sparse.csr_matrix, frame: Frame, steps: int) -> sparse.csr_matrix:
     """Properties of the unit some steps before each (after it if negative)."""
-    n_units = len(frame.type_of)
-    other = np.arange(n_units) - steps
-    inside = (other >= 0) & (other < n_units)
-    other = np.where(inside, other, 0)
-    if n_units:
-        inside &= frame.window_of[other] == frame.window_of
+    places = np.arange(len(frame.type_of))
+    other = np.clip(places - steps, 0, max(0, len(places) - 1))
+    inside = (other == places - steps) & (frame.window_of[other] == frame.window_of)
     # the last row of the table is empty
-    rows = np.where(inside, frame.type_of[other] if n_units else 0, table.shape[0] - 1)
-    return table[rows]
+    return table[np.where(inside, frame.type_of[other], table.shape[0] - 1)]
 
 
 def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -122,9 +117,8 @@ def related(relation: str, table: sparse.csr_matrix, frame: Frame) -> sparse.csr
     if relation in steps:
         return _shifted(table, frame, steps[relation])
     if relation == "lately":
-        return _ones(
-            _shifted(table, frame, 1) + _shifted(table, frame, 2) + _shifted(table, frame, 3)
-        )
+        first, second, third = (_shifted(table, frame, back) for back in (1, 2, 3))
+        return _ones(first + second + third)
     if relation == "sentence":
         return _since(table, frame, frame.sentence_of)
     if relation == "earlier":
@@ -145,11 +139,9 @@ def _to_tokens(
     return _ones((belongs @ values).tocsr())
 
 
-def _of_units(
-    units: Units, names: Sequence[Name], lexicon: Lexicon
-) -> tuple[sparse.csr_matrix, list[int]]:
+def _of_units(units: Units, names: Sequence[Name]) -> tuple[sparse.csr_matrix, list[int]]:
     """Values of predicates about units, on tokens, and which of the names each column is."""
-    held = [frozenset(properties(*each, lexicon)) for each in units.types]
+    held = [frozenset(properties(*each, shipped_lexicon())) for each in units.types]
     wanted: dict[str, list[int]] = {relation: [] for relation in ("", *RELATIONS)}
     for number, name in enumerate(names):
         if name.family in PROPERTY_FAMILIES:
@@ -198,10 +190,7 @@ def _of_tokens(units: Units, names: Sequence[Name]) -> Mapping[int, Ints]:
 
 
 def evaluate_named(
-    names: Sequence[str],
-    windows: NDArray[np.integer],
-    tokenizer: HasVocabulary,
-    lexicon: Lexicon | None = None,
+    names: Sequence[str], windows: NDArray[np.integer], tokenizer: HasVocabulary
 ) -> sparse.csc_matrix:
     """Values of predicates by their names, each named once, on windows of ids, (n_windows, 32).
 
@@ -209,12 +198,11 @@ def evaluate_named(
     of no predicate with `UsageError`, other shapes and ids outside the vocabulary with
     `ValueError`.
     """
-    lexicon = lexicon or shipped_lexicon()
     for name in names:
-        wording(name, lexicon)
+        wording(name)  # refuses what is none
     parsed = [parse(name) for name in names]
     units = annotate(windows, tokenizer)
-    on_units, order = _of_units(units, parsed, lexicon)
+    on_units, order = _of_units(units, parsed)
     tokens = _of_tokens(units, parsed)
     on_tokens = _columns(list(tokens.values()), len(units.ids))
     both = sparse.hstack([on_units, on_tokens], format="csc", dtype=np.uint8)

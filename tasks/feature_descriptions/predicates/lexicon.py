@@ -20,13 +20,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from ....benchmark.errors import IntegrityError
-from .build_lexicon import SCHEMA
 
+SCHEMA = "introspect-bench/lexicon/1"  # schema of the lexicon file
 LEXICON_SHA256 = "daa83731873d1b1579d0fc35c9d64f6288af520c7ed53d42dcc057109aa55489"
 """Hash of the lexicon file that is shipped."""
 
@@ -131,18 +131,14 @@ def read_lexicon(raw: bytes) -> Lexicon:
     stored = json.loads(gzip.decompress(raw))
     if stored.get("schema") != SCHEMA:
         raise IntegrityError(f"lexicon: schema must be {SCHEMA}, not {stored.get('schema')!r}")
-    return _lexicon(stored, read_lists(_shipped("lists.toml").decode()))
-
-
-def _shipped(name: str) -> bytes:
-    package = "introspect_bench.tasks.feature_descriptions.predicates"
-    return resources.files(package).joinpath(name).read_bytes()
+    lists = Path(__file__).with_name("lists.toml").read_text("utf-8")
+    return _lexicon(stored, read_lists(lists))
 
 
 @cache
 def shipped_lexicon() -> Lexicon:
     """The lexicon of this package; refuses a file other than the one this code was written for."""
-    raw = _shipped("lexicon.json.gz")
+    raw = Path(__file__).with_name("lexicon.json.gz").read_bytes()
     found = hashlib.sha256(raw).hexdigest()
     if found != LEXICON_SHA256:
         raise IntegrityError(f"lexicon.json.gz: sha256 must be {LEXICON_SHA256}, not {found}")

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ....benchmark.errors import CheckFailedError
-from .lexicon import Lexicon
-from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse
-from .phrases import phrases, wordings
+from .lexicon import shipped_lexicon
+from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse, phrases, wordings
 from .properties import properties
 from .words import HasVocabulary, annotate, encode
 
@@ -73,7 +72,7 @@ def _ranked(counts: Counter[str], at_least: int) -> tuple[str, ...]:
 
 
 def count_frequent(
-    windows: NDArray[np.integer], tokenizer: HasVocabulary, lexicon: Lexicon, *, at_least: int
+    windows: NDArray[np.integer], tokenizer: HasVocabulary, *, at_least: int
 ) -> Frequent:
     """What occurs at least so many times in windows of token ids, (n_windows, 32).
 
@@ -84,7 +83,7 @@ def count_frequent(
     counts: dict[str, Counter[str]] = {family: Counter() for family in _COUNTED}
     words: dict[str, set[str]] = {}
     for (kind, text), total in zip(units.types, totals, strict=True):
-        names = set(properties(kind, text, lexicon))
+        names = set(properties(kind, text, shipped_lexicon()))
         for name in names:
             family, _, argument = name.partition(":")
             if family in counts:
@@ -105,7 +104,8 @@ def count_frequent(
     return Frequent(members=members, pieces=_ranked(pieces, at_least))
 
 
-def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+def _arguments(family: str, relation: str, frequent: Frequent) -> Iterator[str]:
+    lexicon = shipped_lexicon()
     if family in frequent.members:
         found = frequent.members[family]
         if relation == "earlier" and family == "word":
@@ -124,9 +124,9 @@ def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent)
         yield from _YEARS
 
 
-def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+def _names(frequent: Frequent) -> Iterator[str]:
     for family in PROPERTY_FAMILIES:
-        for argument in _arguments(family, "", lexicon, frequent):
+        for argument in _arguments(family, "", frequent):
             yield f"{family}:{argument}"
     for piece in frequent.pieces[: LIMITS[""]]:
         yield f"piece:{piece}"
@@ -136,24 +136,24 @@ def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
         )
     for relation, families in _RELATED.items():
         for family in families:
-            for argument in _arguments(family, relation, lexicon, frequent):
+            for argument in _arguments(family, relation, frequent):
                 yield f"{relation}-{family}:{argument}"
     for piece in frequent.pieces[: LIMITS["previous"]]:
         yield f"previous-piece:{piece}"
     for family in ("about", "domain", "noun-file", "noun-category"):
-        for argument, category in lexicon.categories.get(family, {}).items():
+        for argument, category in shipped_lexicon().categories.get(family, {}).items():
             if family != "noun-category" or category.n_words >= TOPIC_MEMBERS:
                 yield f"topic-{family}:{argument}"
 
 
-def build_library(lexicon: Lexicon, frequent: Frequent) -> dict[str, tuple[str, ...]]:
+def build_library(frequent: Frequent) -> dict[str, tuple[str, ...]]:
     """Wordings of all predicates by name, simple ones first; no two share one."""
     library: dict[str, tuple[str, ...]] = {}
     owner: dict[str, str] = {}
-    for name in _names(lexicon, frequent):
+    for name in _names(frequent):
         if name in library:
             raise CheckFailedError(f"two predicates of the library are called {name!r}")
-        library[name] = phrases(name, lexicon)
+        library[name] = phrases(name)
         for phrase in library[name]:
             if owner.setdefault(phrase, name) != name:
                 raise CheckFailedError(f"{owner[phrase]!r} and {name!r} are both {phrase!r}")

@@ -22,8 +22,8 @@ from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge import judges
 from introspect_bench.tasks.feature_descriptions.judge.judges import (
+    Exact,
     Simulating,
-    exact_judge,
     judge_id,
     open_judges,
     open_simulator,
@@ -111,7 +111,7 @@ def test_exact_predicates_say_how_they_read(
     monkeypatch.setattr(judges, "cache_dir", lambda: tmp_path)
     windows, tokenizer = windows_of(["how", " to", " dog", " to"])
     names = ["word:to", "word:dog", "previous-word:how", "all(word:to;previous-word:how)"]
-    judge = exact_judge(names, LetterEmbedder(), tokenizer)
+    judge = Exact(names, LetterEmbedder(), tokenizer)
     texts = ["the word 'to' right after the word 'how'", "xxxx qqqq", "dogs to hows"]
     shown = np.stack([np.repeat(windows, 16, axis=0)] * len(texts))
     found = judge.find(texts, shown)
@@ -121,6 +121,6 @@ def test_exact_predicates_say_how_they_read(
     assert np.flatnonzero(first[3]).tolist() == [1]
     assert set(first[3]) == {0, 255}
     assert not any(base64.b64decode(found[1]["predicted"]))
-    other = exact_judge(names[:3], LetterEmbedder(), tokenizer)
+    other = Exact(names[:3], LetterEmbedder(), tokenizer)
     assert other.id != judge.id
     assert judge.id.startswith("exact-predicates/grammar-1@")

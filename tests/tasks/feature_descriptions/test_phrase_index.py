@@ -16,14 +16,13 @@ from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
     match,
     phrase_index,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
+from introspect_bench.tasks.feature_descriptions.predicates.names import phrases
 
 NAMES = ("word:the", "mark:comma", "word:dog", "case:capitalised", "mark:full-stop")
 
 
 def known(*names: str) -> dict[str, tuple[str, ...]]:
-    return {name: phrases(name, shipped_lexicon()) for name in names}
+    return {name: phrases(name) for name in names}
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from tiny_predicates import positions, windows_of
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.tasks.feature_descriptions.predicates import names
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import wordings
 
 DOG = ["The", " big", " dog", " ate", ".", " Then", " the", " cats", " r", "an", " away", ","]
 YEAR = ["In", " ", "1", "9", "8", "4", " he", " paid", " $", "3", ".", "5", " or", " 1", "2"]
@@ -172,7 +171,7 @@ def test_no_windows_give_no_rows() -> None:
 
 
 def test_windows_of_odd_tokens_only_are_evaluated() -> None:
-    asked = [*wordings("unit"), *wordings("token"), "kind:word", "next-kind:fragment"]
+    asked = [*names.wordings("unit"), *names.wordings("token"), "kind:word", "next-kind:fragment"]
     rows: list[list[str | bytes]] = [
         [b""],
         [b" "] * 32,
