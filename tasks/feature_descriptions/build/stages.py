@@ -119,16 +119,16 @@ def fit_layer(
     of the backend; the seed with the layer decides initial weights and order.
     """
     own = folder / folder_of(number, plain=plain)
-
-    def left() -> Floats:
-        return left_of(load_residuals(folder, number), tokens, table)
-
     read = _kept(
         own / "table.safetensors",
         lambda: _fitted(load_residuals(folder, number), tokens, embeddings, plain=plain),
     )
     cap, share = read["cap_and_share"].tolist()
     table = TokenTable(mean=read["mean"], cap=cap, rows=read["rows"])
+
+    def left() -> Floats:
+        return left_of(load_residuals(folder, number), tokens, table)
+
     rng = np.random.default_rng([seed, number])
     weights = _kept(own / "autoencoder.safetensors", lambda: _trained(left(), settings, rng))
     path = own / "fitted.npz"

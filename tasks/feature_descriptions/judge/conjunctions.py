@@ -31,57 +31,29 @@ SLOTS = (
 """Where a part stands: what the token is, a relation to what precedes, or a kind of place."""
 AT_LEAST = 25  # tokens of the searched half on which a predicate must hold
 
-_THINGS = frozenset(
-    (
-        *("kind", "word", "clitic", "numeral", "mark", "break", "mark-kind", "number", "case"),
-        *("list", "pos", "suffix", "prefix", "lemma", "script", "noun-file", "verb-file", "about"),
-        "piece",
-    )
-)
 _PLACES = {name: name for name in ("place", "inside", "line", "repeat", "name", "genre")}
 _PLACES |= {"piece-place": "piece", "language": "genre"}
-_CUT = ("place:token-", "place:tokens-")  # places that are an artefact of where a window was cut
-_AHEAD = (
-    *("place:line-end", "place:sentence-last-word", "inside:question", "inside:exclamation"),
-    *("name:first", "name:part", "name:single", "piece-place:last", "piece-place:whole"),
-    *("piece-place:first", "piece-place:middle", "piece-place:split", "piece-place:number-first"),
-)
-"""Places that depend on what follows, which a model cannot know."""
-_RELATED = frozenset(
-    (
-        *("word", "kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list"),
-        *("pos", "noun-file", "verb-file", "script", "about"),
-    )
-)
 Forms = tuple[str, str, str]
 """A context after a noun, after "with" or as it is, and as a verb phrase."""
 
 
-def slot(name: str) -> str | None:
-    """Slot of a single predicate, or None if it describes no feature here."""
+def slot(name: str) -> str:
+    """Slot of a single predicate."""
     parts = parse(name)
-    if name.startswith(_CUT) or name in _AHEAD or parts.relation == "next":
-        return None
     if parts.family == "previous-piece":
         return "previous"
-    if parts.relation == "topic":
-        return "topic" if parts.family == "about" else None
-    if parts.relation:
-        return parts.relation if parts.family in _RELATED else None
-    if parts.family in _PLACES:
-        return _PLACES[parts.family]
-    return "thing" if parts.family in _THINGS else None
+    return parts.relation or _PLACES.get(parts.family, "thing")
 
 
 def join(parts: Iterable[str]) -> str:
     """Name of the conjunction of some predicates; of one, its own name.
 
-    `UsageError`: two stand in the same slot, one in none, or there is none.
+    `UsageError`: two stand in the same slot, or there is none.
     """
     by_slot: dict[str, str] = {}
     for part in parts:
         where = slot(part)
-        if where is None or where in by_slot:
+        if where in by_slot:
             raise UsageError(f"{part!r} cannot be a part of this description")
         by_slot[where] = part
     ordered = [by_slot[where] for where in SLOTS if where in by_slot]
@@ -114,14 +86,14 @@ def make_parts(
 ) -> Parts:
     """Make the library for windows (n_windows, 32), of which some are searched, (n_windows,)."""
     frequent = count_frequent(ids[searched], tokenizer, at_least=AT_LEAST)
-    names = [name for name in build_library(frequent) if slot(name) is not None]
+    names = list(build_library(frequent))
     values = evaluate_named(names, ids, tokenizer)
     rows = np.flatnonzero(np.repeat(searched, WINDOW))
     kept = prune(sparse.csc_matrix(values.tocsr()[rows]), at_least=AT_LEAST)
     chosen = tuple(names[place] for place in kept)
     return Parts(
         names=chosen,
-        slots=np.array([SLOTS.index(str(slot(name))) for name in chosen], dtype=np.int64),
+        slots=np.array([SLOTS.index(slot(name)) for name in chosen], dtype=np.int64),
         values=sparse.csc_matrix(values[:, kept]),
     )
 

@@ -163,7 +163,9 @@ class TableReader:
         """
         self._activations = activations
         # by two tokens where they occur, else by one
-        self._keys_of = [pair_keys, np.asarray] if tokens == 2 else [np.asarray]
+        self._keys_of: list[Callable[[Any], npt.NDArray[np.integer]]] = (
+            [pair_keys, np.asarray] if tokens == 2 else [np.asarray]
+        )
         self._known = [np.unique(keys(ids), return_inverse=True) for keys in self._keys_of]
 
     def __call__(self, features: Split) -> Floats:

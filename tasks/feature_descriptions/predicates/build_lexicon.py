@@ -89,7 +89,7 @@ class Sense(NamedTuple):
 
     synset: str  # key of the synset
     number: int  # place among the senses of the lower-case word, from 1 (commonest)
-    count: int  # times this sense was tagged in WordNet's concordances
+    tags: int  # times this sense was tagged in WordNet's concordances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +160,8 @@ def read_wordnet(folder: Path) -> WordNet:
 
 def chosen(senses: Sequence[Sense]) -> list[Sense]:
     """Of senses of a word, commonest first, those that it counts by."""
-    total = sum(sense.count for sense in senses)
-    more = [one for one in senses[1:] if total > 0 and one.count >= SHARE * total]
+    total = sum(sense.tags for sense in senses)
+    more = [one for one in senses[1:] if total > 0 and one.tags >= SHARE * total]
     return [*senses[:1], *more]
 
 
@@ -263,7 +263,7 @@ def build(wordnet: Path, empath: Path) -> dict[str, Any]:
     index = {word: place for place, word in enumerate(words)}
     counts = [
         "".join(
-            f"{part}{sum(s.count for s in found[word])}"
+            f"{part}{sum(s.tags for s in found[word])}"
             for part, found in net.senses.items()
             if word in found
         )

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -109,13 +110,12 @@ def _ends(units: Sequence[_Type]) -> list[bool]:
 def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
     """Adds what depends on sentences, as the scans below do; returns each unit's sentence."""
     sentence, place, commas = 0, -1, 0
-    numbers, last_word = [], -1
+    numbers = []
     for n, (unit, end) in enumerate(zip(units, _ends(units), strict=True)):
         numbers.append(sentence)
         found[n].add("place:later-sentence" if sentence else "place:first-sentence")
         if unit.word:
             place += place >= 0
-            last_word = n
             if 1 <= place <= 3:
                 found[n].add(f"place:sentence-{('start', 'second', 'third')[place - 1]}")
                 found[n].add("place:sentence-first-three")
@@ -127,13 +127,6 @@ def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
         if end:
             if unit.kind == "mark":
                 found[n].add("place:sentence-end")
-            if last_word >= 0 and numbers[last_word] == sentence:
-                found[last_word].add("place:sentence-last-word")
-            inside = {"?": "inside:question", "!": "inside:exclamation"}.get(unit.text[0])
-            for m in range(n, -1, -1):
-                if inside is None or numbers[m] != sentence:
-                    break
-                found[m].add(inside)
             sentence, place, commas = sentence + 1, 0, 0
     return numbers
 
@@ -187,8 +180,6 @@ def _lines(units: Sequence[_Type], found: Found) -> None:
             found[n].add("place:after-line-break")
         if kind:
             found[n].add(kind)
-        if following is not None and following.kind == "newline":
-            found[n].add("place:line-end")
 
 
 def _repeats(units: Sequence[_Type], found: Found) -> None:
@@ -215,15 +206,9 @@ def _repeats(units: Sequence[_Type], found: Found) -> None:
 
 
 def _names(units: Sequence[_Type], found: Found) -> None:
-    for n, unit in enumerate(units):
-        if not unit.name:
-            continue
-        before = n > 0 and units[n - 1].name
-        after = n + 1 < len(units) and units[n + 1].name
-        if before or after:
-            found[n].update(("name:part", "name:later" if before else "name:first"))
-        elif n and "place:sentence-start" not in found[n]:
-            found[n].add("name:single")
+    for n, (before, unit) in enumerate(pairwise(units), 1):
+        if before.name and unit.name:
+            found[n].add("name:later")
 
 
 def _passage(units: Sequence[_Type], found: Found) -> None:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ....benchmark.errors import UsageError
+from ..windows import WINDOW
 from .context import unit_places
 from .lexicon import shipped_lexicon
 from .names import PIECE_FAMILIES, PROPERTY_FAMILIES, RELATIONS, Name, parse, wording
 from .properties import properties
-from .words import LENGTH, HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
+from .words import HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
 
 CHUNK = 2_000  # windows computed at a time; bounds memory, changes no value
 TOPIC_WORDS = 2  # content words of a category that a passage needs so far to be about it
@@ -60,10 +61,10 @@ def _incidence(held: Sequence[Iterable[str]], names: Sequence[str]) -> sparse.cs
 
 
 def _shifted(table: sparse.csr_matrix, frame: Frame, steps: int) -> sparse.csr_matrix:
-    """Properties of the unit some steps before each (after it if negative)."""
+    """Properties of the unit some steps before each."""
     places = np.arange(len(frame.type_of))
-    other = np.clip(places - steps, 0, max(0, len(places) - 1))
-    inside = (other == places - steps) & (frame.window_of[other] == frame.window_of)
+    other = np.maximum(places - steps, 0)
+    inside = (places >= steps) & (frame.window_of[other] == frame.window_of)
     # the last row of the table is empty
     return table[np.where(inside, frame.type_of[other], table.shape[0] - 1)]
 
@@ -113,7 +114,7 @@ def related(relation: str, table: sparse.csr_matrix, frame: Frame) -> sparse.csr
 
     `table` holds properties of distinct units, (n_types + 1, n_properties), the last row empty.
     """
-    steps = {"": 0, "previous": 1, "next": -1, "second-previous": 2}
+    steps = {"": 0, "previous": 1, "second-previous": 2}
     if relation in steps:
         return _shifted(table, frame, steps[relation])
     if relation == "lately":
@@ -133,9 +134,9 @@ def _to_tokens(
 ) -> sparse.csr_matrix:
     """Values of the tokens of windows, from the first to before the last, by those of units."""
     first, last = units.first_token[part], units.last_token[part]
-    tokens = ranges(first, last + 1) - windows[0] * LENGTH
+    tokens = ranges(first, last + 1) - windows[0] * WINDOW
     of = np.repeat(np.arange(len(first)), last - first + 1)
-    belongs = _flags(tokens, of, ((windows[1] - windows[0]) * LENGTH, len(first)))
+    belongs = _flags(tokens, of, ((windows[1] - windows[0]) * WINDOW, len(first)))
     return _ones((belongs @ values).tocsr())
 
 
@@ -183,7 +184,7 @@ def _of_tokens(units: Units, names: Sequence[Name]) -> Mapping[int, Ints]:
             found[number] = pieces[name.argument]
         elif name.family == "previous-piece":
             after = pieces[name.argument] + 1
-            found[number] = after[after % LENGTH != 0]
+            found[number] = after[after % WINDOW != 0]
         elif name.base in places:
             found[number] = places[name.base]
     return found

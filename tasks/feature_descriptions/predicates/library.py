@@ -25,7 +25,6 @@ from .words import HasVocabulary, annotate, encode
 LIMITS = {
     "": 3_000,
     "previous": 500,
-    "next": 400,
     "second-previous": 150,
     "lately": 150,
     "sentence": 100,
@@ -33,26 +32,24 @@ LIMITS = {
 }
 """How many of the most frequent members of a counted family enter, by relation."""
 
-AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800, "word-family": 800}
+AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800}
 """The same for families that are many and alike."""
 _SMALL = ("kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list", "pos")
 _RELATED = {
     "previous": ("word", *_SMALL, "noun-file", "verb-file", "script"),
-    "next": ("word", *_SMALL, "noun-file", "verb-file", "script"),
     "second-previous": ("word", *_SMALL),
     "lately": ("word", "mark", "mark-kind", "list", "noun-file", "verb-file"),
     "sentence": ("word", "mark", "list", "noun-file", "verb-file"),
-    "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
+    "earlier": ("word", "list", "about", "noun-file", "mark"),
 }
 """Families of properties that relations are applied to."""
-TOPIC_MEMBERS = 60  # words from which a category of nouns is a topic
-_COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
+_COUNTED = ("word", "numeral", "lemma", "suffix", "prefix", "mark")
 """Families whose members are those that are frequent in the windows."""
 _YEARS = (
     *(f"year-{century}xx" for century in range(10, 21)),
     *(f"year-{decade}x" for decade in range(170, 210)),
 )
-_DISTINCT = {"lemma": 2, "word-family": 3, "suffix": 4, "prefix": 4}
+_DISTINCT = {"lemma": 2, "suffix": 4, "prefix": 4}
 """Distinct frequent words that a member of these families needs."""
 
 
@@ -61,7 +58,7 @@ class Frequent:
     """What is frequent in some windows, most frequent first, ties in order of the alphabet."""
 
     members: dict[str, tuple[str, ...]]
-    """Arguments by family: words, numerals, lemmas, word families, affixes, marks."""
+    """Arguments by family: words, numerals, lemmas, affixes, marks."""
     pieces: tuple[str, ...]
     """Tokens that are less than a whole word or number, or more than one mark."""
 
@@ -76,7 +73,7 @@ def count_frequent(
 ) -> Frequent:
     """What occurs at least so many times in windows of token ids, (n_windows, 32).
 
-    An affix, lemma or word family also needs several frequent words.
+    An affix or lemma also needs several frequent words.
     """
     units = annotate(windows, tokenizer)
     totals = np.bincount(units.type_of, minlength=len(units.types)).tolist()
@@ -115,8 +112,6 @@ def _arguments(family: str, relation: str, frequent: Frequent) -> Iterator[str]:
         yield from lexicon.lists
     elif family in lexicon.categories:
         yield from lexicon.categories[family]
-    elif family in ("initial", "final"):
-        yield from "abcdefghijklmnopqrstuvwxyz"
     else:
         fixed = (name.partition(":") for name in wordings("property"))
         yield from (argument for other, _, argument in fixed if other == family)
@@ -140,10 +135,8 @@ def _names(frequent: Frequent) -> Iterator[str]:
                 yield f"{relation}-{family}:{argument}"
     for piece in frequent.pieces[: LIMITS["previous"]]:
         yield f"previous-piece:{piece}"
-    for family in ("about", "domain", "noun-file", "noun-category"):
-        for argument, category in shipped_lexicon().categories.get(family, {}).items():
-            if family != "noun-category" or category.n_words >= TOPIC_MEMBERS:
-                yield f"topic-{family}:{argument}"
+    for argument in shipped_lexicon().categories["about"]:
+        yield f"topic-about:{argument}"
 
 
 def build_library(frequent: Frequent) -> dict[str, tuple[str, ...]]:

@@ -24,16 +24,13 @@ from .words import decode
 
 PROPERTY_FAMILIES = (
     *("kind", "word", "clitic", "numeral", "mark", "break", "mark-kind", "number", "case"),
-    *("list", "pos", "suffix", "prefix", "final", "initial", "length", "script", "lemma"),
-    *("word-family", "noun-file", "verb-file", "attribute", "adjective-kind", "noun-category"),
-    *("verb-category", "about", "domain"),
+    *("list", "pos", "suffix", "prefix", "script", "lemma", "noun-file", "verb-file", "about"),
 )
 PLACE_FAMILIES = ("piece-place", "place", "inside", "line", "repeat", "name", "genre", "language")
 PIECE_FAMILIES = ("piece", "previous-piece")
 
 RELATIONS = {
     "previous": "the unit right before it has the property",
-    "next": "the unit right after it has the property; unknown at the window's end, so false",
     "second-previous": "the unit two before it has the property",
     "lately": "one of the three units before it has the property",
     "sentence": "an earlier unit of the same sentence has the property",
@@ -136,11 +133,8 @@ def _property(name: Name) -> Wording:
         return _mark(name.argument)
     if family == "number" and name.argument.startswith("year-"):
         return _year(name.argument)
-    text = _shown(name)
-    if family == "noun-category" and shipped_lexicon().categories[family][name.argument].proper:
-        family = "proper-category"
     if family in wordings("family"):
-        return _filled(wordings("family")[family], text)
+        return _filled(wordings("family")[family], _shown(name))
     raise UsageError(f"{name.base!r}: no such {name.family}")
 
 
@@ -157,7 +151,7 @@ def _shown(name: Name) -> str:
         return argument
     if argument not in categories:
         raise UsageError(f"{name.base!r}: no such category in the lexicon")
-    return categories[argument].name.replace("_", " ")
+    return argument.replace("_", " ")
 
 
 def _mark(argument: str) -> Wording:

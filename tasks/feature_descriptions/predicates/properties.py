@@ -16,12 +16,6 @@ from .words import normal
 AFFIX_LENGTHS = range(2, 6)  # letters of a prefix or suffix
 STEM = 3  # letters that a word must have beyond its prefix, or beyond its suffix
 
-_CATEGORIES = {
-    "n": ("noun-file", "noun-category"),
-    "v": ("verb-file", "verb-category"),
-    "a": ("adjective-kind", "attribute"),
-}
-"""Families of WordNet by part of speech."""
 _MARK_KINDS = {
     "sentence-end": ".!?\u2026",
     "pause": ",;:",
@@ -73,20 +67,12 @@ def _casing(text: str) -> Iterator[str]:
 
 
 def _spelling(word: str) -> Iterator[str]:
-    """`prefix:` and `suffix:` of 2 to 5 letters, `initial:`, `final:`, `length:`."""
-    if not (word.isascii() and word.isalpha()):
-        return
-    yield f"initial:{word[0]}"
-    yield f"final:{word[-1]}"
-    for n in AFFIX_LENGTHS:
-        if len(word) >= n + STEM:
-            yield f"prefix:{word[:n]}"
-            yield f"suffix:{word[-n:]}"
-    yield f"length:{len(word)}" if len(word) < 8 else "length:8-or-more"
-    if len(word) >= 10:
-        yield "length:10-or-more"
-    if len(word) >= 12:
-        yield "length:12-or-more"
+    """`prefix:` and `suffix:` of 2 to 5 letters."""
+    if word.isascii() and word.isalpha():
+        for n in AFFIX_LENGTHS:
+            if len(word) >= n + STEM:
+                yield f"prefix:{word[:n]}"
+                yield f"suffix:{word[-n:]}"
 
 
 def _script(text: str) -> Iterator[str]:
@@ -130,23 +116,20 @@ def _parts_of_speech(text: str, analysis: Analysis, lexicon: Lexicon) -> Iterato
 
 
 def _meanings(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """`lemma:`, `word-family:`, the categories of WordNet, and `about:`, the lists of empath.
+    """`lemma:`, `noun-file:` and `verb-file:` of WordNet, and `about:`, the lists of empath.
 
-    A word is in a category of nouns (verbs, adjectives) if it can be a noun (verb, adjective) and
-    its base form is in it. A word family is a word, the words that WordNet links to it as derived,
-    and all their forms. A list of empath holds the word or one of its base forms.
+    A word is in a class of nouns (verbs) if it can be a noun (verb) and its base form is in it. A
+    list of empath holds the word or one of its base forms.
     """
     lemmas = {part: base for part, base in analysis.lemmas.items() if analysis.can_be(part)}
     bases = set(lemmas.values())
     yield from (f"lemma:{base.lower()}" for base in bases)
-    derived = bases.union(*(lexicon.derived.get(base, ()) for base in bases))
-    yield from (f"word-family:{other.lower()}" for other in derived)
-    held = [("domain", base) for base in bases]
-    held += [(name, base) for part, base in lemmas.items() for name in _CATEGORIES.get(part, ())]
+    classes = {"n": "noun-file", "v": "verb-file"}
+    held = [(classes[part], base) for part, base in lemmas.items() if part in classes]
     if word not in lexicon.closed:
         held += [("about", base) for base in {word, *bases}]
     for family, base in held:
-        yield from (f"{family}:{name}" for name in lexicon.members.get(family, {}).get(base, ()))
+        yield from (f"{family}:{name}" for name in lexicon.members[family].get(base, ()))
 
 
 def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
