@@ -76,13 +76,10 @@ def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def _since(table: sparse.csr_matrix, frame: Frame, group: Ints) -> sparse.csr_matrix:
     """Whether an earlier unit of the same group has the property; groups ascend."""
-    held = table[frame.type_of].tocoo()
-    n_columns = table.shape[1]
-    order = np.lexsort((held.row, held.col, group[held.row]))
+    held, n_columns = table[frame.type_of].tocoo(), table.shape[1]
+    order = np.argsort(held.row, kind="stable")
     rows, columns = held.row[order].astype(np.int64), held.col[order].astype(np.int64)
-    key = group[rows] * n_columns + columns
-    first = np.ones(len(key), dtype=bool)
-    first[1:] = key[1:] != key[:-1]
+    _, first = np.unique(group[rows] * n_columns + columns, return_index=True)
     rows, columns = rows[first], columns[first]
     ends = np.searchsorted(group, group[rows], side="right")
     later = ranges(rows + 1, ends)
