@@ -48,7 +48,6 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge import quality
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
 from introspect_bench.tasks.feature_descriptions.judge.judges import quantise, shuffled
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.task import HEADLINE, NAME
 
 SETTINGS = TrainingSettings(depth=12, first_layer=2, windows=6, opposite_share=0.1, rows=8)
@@ -97,12 +96,12 @@ def predictions(
     simulator: Simulates, features: quality.Split, out: Path, seed: int
 ) -> dict[str, npt.NDArray[np.uint8]]:
     """What is predicted from each text, (n, 16, 32), as run files keep it; parts are on disk."""
-    names, lexicon = [one.predicate for one in features.truth], shipped_lexicon()
+    names = [one.predicate for one in features.truth]
     wordings = [one.descriptions[0] for one in features.truth]
     texts = {
         "wording": wordings,
         "shuffled": [wordings[row] for row in shuffled(names, np.random.default_rng(seed))],
-        "denied": [denied(name, lexicon) for name in names],
+        "denied": [denied(name) for name in names],
     }
     parts = []
     for start in range(0, len(names), PART):

@@ -23,7 +23,6 @@ from introspect_bench.tasks.feature_descriptions.build.stages import folder_of
 from introspect_bench.tasks.feature_descriptions.build.table import TokenTable
 from introspect_bench.tasks.feature_descriptions.judge import quality
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.windows import bos_id
 
 Floats = npt.NDArray[np.float32]
@@ -70,10 +69,9 @@ def make_lessons(suite: Suite, work: Path, target: Any, plan: Plan) -> Lessons:
     ):
         raise CheckFailedError(f"{work} is of another build: activations are not the suite's")
     drawn = [rng.permutation(np.flatnonzero(owners != row))[: plan.others] for row in rows]
-    lexicon = shipped_lexicon()
     return Lessons(
         descriptions=tuple(tuple(train.truth[row].descriptions) for row in rows),
-        opposites=tuple((denied(train.truth[row].predicate, lexicon),) for row in rows),
+        opposites=tuple((denied(train.truth[row].predicate),) for row in rows),
         ids=np.concatenate([train.own["ids"][rows], ids[np.stack(drawn)]], axis=1),
         activations=np.concatenate([truth[rows], found[rows[:, None], np.stack(drawn)]], axis=1),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,7 @@ from ...benchmark.files import (
 )
 
 WINDOW = 32  # tokens of a window, without the token before it
-SCHEMAS = ("introspect-bench/windows/2", "introspect-bench/windows/1")
-"""Schemas of the file: what is written, and an earlier one with more tensors, which are ignored."""
+SCHEMA = "introspect-bench/windows/2"  # schema of the file
 
 _TOGETHER = 256  # documents encoded in one call
 
@@ -46,10 +46,9 @@ class Windows:
     def __post_init__(self) -> None:
         """Check shapes, dtypes and order."""
         n = len(self.document)
-        for name, value, shape in (
-            ("ids", self.ids, (n, WINDOW)),
-            ("document", self.document, (n,)),
-        ):
+        shapes = {"ids": (n, WINDOW), "document": (n,)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
             if value.shape != shape or value.dtype != np.int32:
                 raise IntegrityError(
                     f"windows: {name} is {value.dtype} {value.shape}, expected int32 {shape}"
@@ -73,6 +72,7 @@ def bos_id(tokenizer: Any) -> int:
     raise UsageError("the tokenizer has neither a token for the beginning nor for the end of text")
 
 
+@lru_cache(maxsize=1)
 def word_starts(tokenizer: Any) -> Mask:
     """Return which ids begin a word, (vocabulary,): their text begins with white space.
 
@@ -112,26 +112,31 @@ def cut(ids: Ids, starts: Mask) -> list[int]:
     return found
 
 
-def cut_documents(
-    documents: Iterable[str], tokenizer: Any, *, starts: Mask | None = None
-) -> Windows:
-    """Cut texts into windows, in order; `starts` is from `word_starts`, if it is known already.
+def cut_documents(documents: Iterable[str], tokenizer: Any) -> Windows:
+    """Cut texts into windows, in order.
 
     Documents are numbered from 0, those without windows too. One in whose text the tokenizer sees
     one of its special tokens is left out.
     """
-    begins = word_starts(tokenizer) if starts is None else starts
+    starts = word_starts(tokenizer)
     special = list(tokenizer.all_special_ids)
     ids: list[Ids] = [np.zeros((0, WINDOW), dtype=np.int32)]
     document: list[int] = []
     rest, number = iter(documents), 0
     while texts := list(islice(rest, _TOGETHER)):
         for encoded in encode(tokenizer, texts):
-            places = [] if np.isin(encoded, special).any() else cut(encoded, begins)
+            places = [] if np.isin(encoded, special).any() else cut(encoded, starts)
             ids += [encoded[None, place : place + WINDOW] for place in places]
             document += [number] * len(places)
             number += 1
     return Windows(ids=np.concatenate(ids), document=np.array(document, dtype=np.int32))
+
+
+def pair_keys(ids: Ids) -> npt.NDArray[np.int64]:
+    """Key of each token with the one before, (n_windows, 32); of the first one, of itself alone."""
+    keys = ids.astype(np.int64)
+    keys[:, 1:] += (ids[:, :-1].astype(np.int64) + 1) << 32
+    return keys
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
@@ -177,7 +182,7 @@ def halves(windows: Windows) -> Mask:
 
 def save_windows(path: Path, windows: Windows) -> None:
     """Write windows as safetensors, atomically."""
-    header = canonical_json({"schema": SCHEMAS[0]}).encode()
+    header = canonical_json({"schema": SCHEMA}).encode()
     tensors = {"ids": windows.ids, "document": windows.document}
     write_safetensors_atomic(path, {"header": np.frombuffer(header, dtype=np.uint8), **tensors})
 
@@ -191,8 +196,8 @@ def load_windows(path: Path) -> Windows:
     if not set(tensors) >= expected:
         raise IntegrityError(f"{path}: not windows: expected {', '.join(sorted(expected))}")
     header = parse_object(tensors["header"].tobytes(), f"{path}: header")
-    if header.get("schema") not in SCHEMAS:
-        raise IntegrityError(f"{path}: expected schema {SCHEMAS[0]}")
+    if header.get("schema") != SCHEMA:
+        raise IntegrityError(f"{path}: expected schema {SCHEMA}")
     return Windows(ids=tensors["ids"], document=tensors["document"])
 
 

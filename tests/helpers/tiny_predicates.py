@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.words import LENGTH, _byte_alphabet
+from introspect_bench.tasks.feature_descriptions.predicates.words import _byte_alphabet
+from introspect_bench.tasks.feature_descriptions.windows import WINDOW
 
 
 class PieceTokenizer:
@@ -32,7 +33,7 @@ def windows_of(
     """Windows of 32 tokens from pieces, filled up with empty ones."""
     raw = [[p.encode() if isinstance(p, str) else p for p in row] for row in rows]
     tokenizer = PieceTokenizer([piece for row in raw for piece in row])
-    full = [[*row, *[b""] * (LENGTH - len(row))] for row in raw]
+    full = [[*row, *[b""] * (WINDOW - len(row))] for row in raw]
     return np.array([[tokenizer.ids[p] for p in row] for row in full], np.int32), tokenizer
 
 

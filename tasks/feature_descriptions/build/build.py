@@ -9,7 +9,7 @@ goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,15 @@ from scipy import sparse
 from ....benchmark.backends.autoencoder import TokenizedSettings, input_embeddings
 from ....benchmark.errors import CheckFailedError
 from ....benchmark.files import read_jsonl, write_jsonl_atomic
-from ..judge.conjunctions import Parts, make_parts
-from ..predicates.lexicon import shipped_lexicon
+from ...build.order import Report
+from ..judge.conjunctions import Parts, make_parts, wordings_of
 from ..windows import Ids, Windows, bos_id, halves
-from . import stages
-from .assemble import Layer, candidates, records
-from .draft import ContextFeature
+from .draft import ContextFeature, Definition
 from .matched import Side
-from .sampling import Report, check_disjoint, fitted_text, scored_text
+from .sampling import check_disjoint, fitted_text, scored_text
 from .search import Described, describe
-from .splits import Kind, draw
+from .splits import FeatureCandidate, Kind, draw, kept_as, settled, stored
+from .stages import Layer, fit_layer, folder_of, read_residuals, scored_activations
 
 DRAWN: Mapping[str, Mapping[Kind, int]] = {
     "test": {"bigram": 400, "context-token": 200, "token": 100},
@@ -80,13 +79,12 @@ def build(
     fitted = fitted_text(target_folder, work, seed=seed, report=report, batches=batches[0])
     layers, described = fit(target, fitted, work, seed=seed, report=report, sizes=sizes)
     text = scored_text(target_folder, work, fitted, seed=seed, report=report, batches=batches[1])
-    weights = {one.name: (one.number, one.table, one.weights) for one in layers}
-    scored = stages.scored_activations(
-        target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
-    )
-    sides = {one.name: Side(text, scored[one.name]) for one in layers}
-    own = {one.name: Side(fitted.ids, one.activations) for one in layers}
     check_disjoint(fitted.ids, text)
+    scored = scored_activations(
+        target, text, work, bos=bos_id(target.tokenizer), layers=layers, report=report
+    )
+    sides = {name: Side(text, activations) for name, activations in scored.items()}
+    own = {one.name: Side(fitted.ids, one.activations) for one in layers}
     for least_r in sizes.least_r:
         found = candidates(layers, described, sides, least_r=least_r, seed=seed)
         try:
@@ -110,24 +108,13 @@ def fit(
 ) -> tuple[list[Layer], list[Sequence[Described]]]:
     """Everything that is made on the fitted text: layers, and descriptions of their latents."""
     ids, tokens, bos = fitted.ids, fitted.ids.ravel(), bos_id(target.tokenizer)
-    if not stages.residuals_done(work, len(ids)):
-        stages.read_residuals(target, ids, work, bos=bos, layers=sizes.layers, report=report)
+    read_residuals(target, ids, work, bos=bos, layers=sizes.layers, report=report)
     embeddings = input_embeddings(target)
     parts = shared_parts(work, fitted, target.tokenizer)
     layers, described = [], []
     for number, plain in [(n, False) for n in sizes.layers] + [(n, True) for n in sizes.plain]:
-        table, share = stages.token_table(work, number, tokens, embeddings, plain=plain)
-        weights = stages.autoencoder(
-            work, number, tokens, table, settings=sizes.training, seed=seed, plain=plain
-        )
-        activations = stages.fitted_activations(work, number, tokens, table, weights, plain=plain)
-        layer = Layer(
-            number=number,
-            plain=plain,
-            table=table,
-            share=share,
-            weights=weights,
-            activations=activations,
+        layer = fit_layer(
+            work, number, tokens, embeddings, settings=sizes.training, seed=seed, plain=plain
         )
         report("layers fitted", 1)
         layers.append(layer)
@@ -139,7 +126,7 @@ def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
     """Predicates on the fitted text, kept on disk."""
     path, names_path = work / "parts.npz", work / "parts.jsonl"
     if not names_path.is_file():
-        made = make_parts(fitted.ids, halves(fitted), tokenizer, shipped_lexicon())
+        made = make_parts(fitted.ids, halves(fitted), tokenizer)
         sparse.save_npz(path, made.values)
         rows = zip(made.names, made.slots.tolist(), strict=True)
         write_jsonl_atomic(names_path, [{"name": name, "slot": slot} for name, slot in rows])
@@ -171,3 +158,110 @@ def described_layer(
     for row in read:
         row |= {name: nan for name, value in row.items() if value is None}
     return [Described(**row) for row in read]
+
+
+def candidates(
+    layers: Sequence[Layer],
+    described: Sequence[Sequence[Described]],
+    sides: Mapping[str, Side],
+    *,
+    least_r: float,
+    seed: int,
+) -> list[FeatureCandidate]:
+    """Return the features that are kept, and whether there are windows to score each on."""
+    found = []
+    for layer, rows in zip(layers, described, strict=True):
+        for one in rows:
+            if kinds := kept_as(one, plain=layer.plain, least_r=least_r):
+                scored = sides[layer.name].scored
+                level = layer.level(one.feature)
+                windows: dict[Kind, bool] = {
+                    kind: scored(one.feature, kind, level=level, seed=seed) is not None
+                    for kind in kinds
+                }
+                candidate = FeatureCandidate(
+                    layer=layer.number,
+                    direction=layer.weights["directions"][one.feature],
+                    described=one,
+                    windows=windows,
+                    plain=layer.plain,
+                )
+                found.append(candidate)
+    return found
+
+
+def records(
+    found: Sequence[FeatureCandidate],
+    splits: Mapping[str, Sequence[tuple[int, Kind]]],
+    layers: Sequence[Layer],
+    *,
+    fitted: Mapping[str, Side],
+    scored: Mapping[str, Side],
+    seed: int,
+) -> dict[str, list[ContextFeature]]:
+    """Put features into the form that is written; training ones have windows of fitted text.
+
+    A training feature without enough windows there is left out, as is one that is the nearest one
+    of a drawn feature and has the same description.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    chosen: dict[str, list[tuple[FeatureCandidate, ContextFeature]]] = {}
+    for split, rows in splits.items():
+        chosen[split] = []
+        for place, kind in rows:
+            one = found[place]
+            layer = by_name[folder_of(one.layer, plain=one.plain)]
+            side = (fitted if split == "train" else scored)[layer.name]
+            record = _record(one, kind, layer, side, seed)
+            if record is not None:
+                chosen[split].append((one, record))
+    drawn = [one for split, rows in chosen.items() if split != "train" for one, _ in rows]
+    kept = settled([one for one, _ in chosen["train"]], drawn)
+    if not kept:
+        raise CheckFailedError("no training feature is left that gives no drawn one away")
+    chosen["train"] = [chosen["train"][place] for place in kept]
+    train = stored([one for one, _ in chosen["train"]])
+    result: dict[str, list[ContextFeature]] = {}
+    for split, members in chosen.items():
+        result[split] = []
+        for one, record in members:
+            cosines = np.sort(train @ stored([one])[0])
+            near = cosines[-2] if split == "train" and len(cosines) > 1 else cosines[-1]
+            result[split].append(replace(record, nearest_train=float(near)))
+    return result
+
+
+def _record(
+    one: FeatureCandidate, kind: Kind, layer: Layer, side: Side, seed: int
+) -> ContextFeature | None:
+    """A feature but for its nearest training vector; None without enough windows."""
+    latent, table, weights = one.described.feature, layer.table, layer.weights
+    windows = side.scored(latent, kind, level=layer.level(latent), seed=seed)
+    if windows is None:
+        return None
+    ids = side.ids[windows.windows]
+    bias = weights["encoder_bias"] - weights["encoder"] @ weights["center"]
+    encoder = weights["encoder"][latent] * weights["gain"][latent]
+    return ContextFeature(
+        kind=kind,
+        layer=one.layer,
+        group=one.key,
+        vector=one.direction.astype(np.float16),
+        descriptions=wordings_of(one.described.name),
+        described=one.described,
+        nearest_train=nan,
+        ids=ids,
+        activations=side.values(latent, windows.windows).astype(np.float16),
+        marks=windows.marks,
+        strong=windows.strong,
+        pair_group=windows.group,
+        weights=windows.weights,
+        definition=Definition(
+            mean=table.mean,
+            cap=table.cap,
+            encoder=encoder,
+            bias=float(bias[latent] * weights["gain"][latent]),
+            threshold=float(weights["threshold"][latent]),
+            token=(table.rows[ids.ravel()] @ encoder).reshape(ids.shape).astype(np.float32),
+        ),
+    )

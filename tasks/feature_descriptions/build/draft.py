@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....benchmark.errors import IntegrityError
 from ....benchmark.files import (
     parse_safetensors,
     read_jsonl,
@@ -54,7 +53,7 @@ class ContextFeature:
 
     kind: str  # `bigram`, `context-token` or `token`
     layer: int  # 0-based decoder layer
-    group: str  # names its cluster of near-duplicate vectors
+    group: str  # its own name: every feature is a group
     vector: npt.NDArray[np.float16]  # unit direction, (d_model,)
     descriptions: tuple[str, ...]  # three wordings of the reference description
     described: Described  # name of its conjunction, and its scores
@@ -85,41 +84,30 @@ def derive(residuals: npt.NDArray[np.floating], definition: Definition, token: F
 
 
 def write_split(root: Path, task: str, features: Sequence[ContextFeature]) -> dict[str, int]:
-    """Write one split's files and return its counts.
-
-    Refuses two features that are the same query, numbers that are not finite, descriptions of fewer
-    than three wordings, and silent marks that are not silent.
-    """
-    for one in features:
-        _check(one)
-    ordered = sorted(features, key=lambda one: (_group(one), one.qid(task)))
-    if len({one.qid(task) for one in ordered}) < len(ordered):
-        raise IntegrityError(f"{task}: two queries of {root.name} are the same query")
+    """Write one split's files, ordered by hashes, and return its counts."""
+    rows = [(sha256_bytes(one.group.encode())[:16], one.qid(task), one) for one in features]
+    rows.sort(key=lambda row: row[:2])
     queries = [
         {
-            "id": one.qid(task),
-            "group": _group(one),
+            "id": qid,
+            "group": group,
             "kind": one.kind,
             "vector": row,
             "fields": {"layer": one.layer},
         }
-        for row, one in enumerate(ordered)
+        for row, (group, qid, one) in enumerate(rows)
     ]
     write_jsonl_atomic(root / "queries.jsonl", queries)
-    write_jsonl_atomic(root / "truth.jsonl", [_truth(task, one) for one in ordered])
-    for name, tensors in _arrays(ordered).items():
+    write_jsonl_atomic(root / "truth.jsonl", [_truth(qid, one) for _, qid, one in rows])
+    for name, tensors in _arrays([one for *_, one in rows]).items():
         write_safetensors_atomic(root / f"{name}.safetensors", tensors)
-    return {"queries": len(ordered), "groups": len({one.group for one in ordered})}
+    return {"queries": len(rows), "groups": len({group for group, *_ in rows})}
 
 
-def _group(one: ContextFeature) -> str:
-    return sha256_bytes(one.group.encode())[:16]
-
-
-def _truth(task: str, one: ContextFeature) -> dict[str, Any]:
+def _truth(qid: str, one: ContextFeature) -> dict[str, Any]:
     scores = asdict(one.described)
     return {
-        "id": one.qid(task),
+        "id": qid,
         "descriptions": list(one.descriptions),
         "predicate": one.described.name,
         "nearest_train": round(one.nearest_train, 6),
@@ -148,18 +136,6 @@ def _arrays(ordered: Sequence[ContextFeature]) -> Mapping[str, dict[str, npt.NDA
             "layers": np.array(layers, dtype=np.int32),
         },
     }
-
-
-def _check(one: ContextFeature) -> None:
-    where = f"feature {one.group} of {one.kind}"
-    if len(set(one.descriptions)) < 3:
-        raise IntegrityError(f"{where}: fewer than three wordings of its description")
-    if not all(np.isfinite(a).all() for a in (one.vector, one.activations, one.weights)):
-        raise IntegrityError(f"{where}: a number is not finite")
-    rows = np.flatnonzero(one.marks >= 0)
-    values = one.activations[rows, one.marks[rows]]
-    if not ((values > 0) == one.strong[rows]).all():
-        raise IntegrityError(f"{where}: a silent mark is not silent, or a strong one is")
 
 
 def describe_split(root: Path, split: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ..windows import WINDOW, Floats, Ids
+from ..windows import WINDOW, Floats, Ids, pair_keys
 
 STRONGEST = 10  # a strong activation is at least half the mean of so many largest ones
 EARLIEST = 2  # first position of a window that is matched: before it there is no context
@@ -33,8 +33,7 @@ def token_keys(ids: Ids) -> Rows:
 
 def bigram_keys(ids: Ids) -> Rows:
     """Key of every row by its token and the one before; -1 where the window begins."""
-    keys = ids.astype(np.int64).copy()
-    keys[:, 1:] += (ids[:, :-1].astype(np.int64) + 1) << 32
+    keys = pair_keys(ids)
     keys[:, 0] = -1
     return keys.ravel()
 

@@ -9,7 +9,7 @@ folder as one file each: a killed build loses one batch at most, and several pro
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from ....benchmark.files import (
     write_json_atomic,
 )
 from ....benchmark.models.targets import weight_files
+from ...build.order import Report
 from ...facts.facts import load_facts
 from ..shipped_text import FOLDER, unpack_batches
 from ..windows import (
@@ -38,7 +39,6 @@ from ..windows import (
     load_windows,
     save_windows,
     without_duplicates,
-    word_starts,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ LEAST_VARIETY = 0.5
 """A document is dropped if a smaller share of its runs of three tokens is distinct."""
 LONGEST_RUN = 12
 """A document is dropped if it repeats one token more often than this without a break."""
-
-Report = Callable[[str, int], None]  # told a stage and the number of items just finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,36 +119,27 @@ def is_degenerate(ids: Ids) -> bool:
     return len(np.unique(triples, axis=0)) < LEAST_VARIETY * len(triples)
 
 
+@dataclass(frozen=True, slots=True)
 class Sampler:
     """One target, one folder of finished batches, one list of documents without an end."""
 
-    def __init__(
-        self,
-        target: TargetModel,
-        folder: Path,
-        *,
-        weights: dict[str, str],
-        settings: SamplingSettings,
-        subjects: Sequence[str],
-    ) -> None:
-        """Bind; nothing is written before a batch is asked for.
-
-        `weights` holds the hash of each weight file of the target; batches of another are not
-        reused. `subjects` are names that texts can be about, besides `TOPICS`.
-        """
-        self.target, self.folder, self.settings = target, folder, settings
-        self._weights, self._subjects = weights, tuple(subjects)
+    target: TargetModel
+    folder: Path
+    weights: dict[str, str]
+    """Hash of each weight file of the target; batches of another are not reused."""
+    settings: SamplingSettings
+    subjects: Sequence[str]  # names that texts can be about, besides `TOPICS`
 
     def batch(self, number: int) -> list[str]:
         """Return the kept documents of one batch, from its file or from the target."""
         size = self.settings.batch_size
         drawn = [
-            request(index, self.settings.seed, self._subjects)
+            request(index, self.settings.seed, self.subjects)
             for index in range(number * size, (number + 1) * size)
         ]
         asked = {
             "schema": SCHEMA,
-            "weights": self._weights,
+            "weights": self.weights,
             "settings": asdict(self.settings),
             "batch": number,
             "requests": [asdict(one) for one, _ in drawn],
@@ -246,11 +235,9 @@ def _sampled(
     for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
         unpack_batches(archive, work / "sampled")
     sampler = open_sampler(target_folder, work, settings=SamplingSettings(seed=seed))
-    tokenizer = sampler.target.tokenizer
-    starts = word_starts(tokenizer)
     parts = []
     for number in batches:
-        parts.append(cut_documents(sampler.batch(number), tokenizer, starts=starts))
+        parts.append(cut_documents(sampler.batch(number), sampler.target.tokenizer))
         report("sampled tokens", parts[-1].ids.size)
     return concatenate(parts)
 

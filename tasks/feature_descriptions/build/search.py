@@ -26,7 +26,7 @@ GAIN = 0.02  # how much one more part must add to the correlation
 WORTHWHILE = 0.25  # correlation below which a conjunction is not extended
 LEAST = 15  # tokens on which a conjunction must hold
 LEAST_ACTIVE = 20  # tokens of each half on which a feature must be active
-WITHIN = {"token": 0.3, "bigram": 0.3}
+WITHIN = 0.3
 """What telling strong from silent occurrences of one token, and of one bigram, weighs beside the
 correlation when a description is chosen."""
 LEAST_PAIRS = 4  # pairs from which it counts
@@ -208,15 +208,15 @@ def _chosen(
     level: float,
 ) -> Conjunction:
     """Return the conjunction that predicts well over all and within one token or bigram."""
-    groups = {name: match(index, rows, values, level) for name, index in side.indices.items()}
+    matches = [match(index, rows, values, level) for index in side.indices.values()]
     candidates = search.candidates(rows, values)
     scores = []
     for one in candidates:
         flags = _flags(holding(predicates, one.columns), predicates.shape[0])
         score = one.r
-        for name, weight in WITHIN.items():
-            if groups[name].pairs.sum() >= LEAST_PAIRS:
-                score += weight * (flags_auroc(groups[name], flags) - 0.5)
+        for groups in matches:
+            if groups.pairs.sum() >= LEAST_PAIRS:
+                score += WITHIN * (flags_auroc(groups, flags) - 0.5)
         scores.append(score)
     return candidates[int(np.argmax(scores))]
 

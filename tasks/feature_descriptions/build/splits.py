@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -153,15 +154,15 @@ def _relatives(
     found: Sequence[FeatureCandidate], rest: Sequence[int], drawn: Sequence[int]
 ) -> set[int]:
     """Places of the rest that lie near a drawn feature with the same description."""
-    by_name: dict[str, list[int]] = {}
+    by_name: dict[str, list[Floats]] = defaultdict(list)
     for place in drawn:
-        by_name.setdefault(found[place].described.name, []).append(place)
-    near = set()
-    for place in rest:
-        for other in by_name.get(found[place].described.name, ()):
-            if float(found[place].direction @ found[other].direction) >= RELATIVE:
-                near.add(place)
-    return near
+        by_name[found[place].described.name].append(found[place].direction)
+    return {
+        place
+        for place in rest
+        for direction in by_name[found[place].described.name]
+        if float(found[place].direction @ direction) >= RELATIVE
+    }
 
 
 def settled(train: Sequence[FeatureCandidate], drawn: Sequence[FeatureCandidate]) -> list[int]:
@@ -198,16 +199,15 @@ def _turns(found: Sequence[FeatureCandidate], seed: int) -> list[int]:
     def rank(place: int) -> str:
         return hashlib.sha256(f"{seed}:{found[place].key}".encode()).hexdigest()
 
-    by_layer: dict[int, list[int]] = {}
+    by_layer: dict[int, list[int]] = defaultdict(list)
     for place in sorted(range(len(found)), key=rank):
-        by_layer.setdefault(found[place].layer, []).append(place)
-    queues = [by_layer[layer] for layer in sorted(by_layer)]
-    longest = max(map(len, queues), default=0)
-    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+        by_layer[found[place].layer].append(place)
+    turns = zip_longest(*(by_layer[layer] for layer in sorted(by_layer)))
+    return [place for turn in turns for place in turn if place is not None]
 
 
-def clusters(directions: Floats, *, near: float = NEAR) -> Places:
-    """Number of each unit vector's cluster, (n,): chains of vectors whose cosine is above `near`.
+def clusters(directions: Floats) -> Places:
+    """Number of each unit vector's cluster, (n,): chains of vectors whose cosine is above `NEAR`.
 
     Directions are (n, d_target), of any layers.
     """
@@ -217,7 +217,7 @@ def clusters(directions: Floats, *, near: float = NEAR) -> Places:
     pairs = [np.empty((2, 0), dtype=np.int64)]
     for start in range(0, n, _ROWS):
         cosines = directions[start : start + _ROWS] @ directions.T
-        first, second = np.nonzero(cosines > near)
+        first, second = np.nonzero(cosines > NEAR)
         pairs.append(np.stack([first + start, second]))
     rows, columns = np.concatenate(pairs, axis=1)
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n))

@@ -1,13 +1,15 @@
 """The long stages of building features of context, each kept on disk, each resumable.
 
 Files of a work folder: windows, residuals of the fitted text (float16, one memory map a layer), the
-token table and the autoencoder of each layer, and activations as sparse matrices. Several processes
-may read residuals of different windows into one folder. The order of the stages is `build.py`'s.
+token table and the autoencoder of each layer, and activations as sparse matrices. The order of the
+stages is `build.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from ....benchmark.files import (
     write_bytes_atomic,
     write_safetensors_atomic,
 )
+from ...build.order import Report
 from ..windows import WINDOW, Floats, Ids
-from .sampling import Report
+from .matched import strong_level
 from .table import TokenTable, explained, fit_table
 
 AGAIN = "delete it to have it made again"
@@ -33,31 +36,56 @@ THRESHOLD = 0.25
 """That share. Under TopK some latents are forced to be active on every token; below it a
 coefficient counts as silence."""
 
+Weights = dict[str, Floats]  # of an autoencoder, with thresholds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What was fitted at one layer."""
+
+    number: int  # 0-based decoder layer
+    plain: bool = False  # whether its table takes off nothing but the mean
+    table: TokenTable
+    share: float  # share of the variance that the table holds
+    weights: Weights
+    activations: sparse.csc_matrix  # on the fitted text, (n_windows * 32, latents)
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return folder_of(self.number, plain=self.plain)
+
+    def level(self, latent: int) -> float:
+        """Activation from which a latent is strong, by the fitted text."""
+        low, high = self.activations.indptr[latent : latent + 2]
+        return strong_level(self.activations.data[low:high].astype(np.float32))
+
+
+def folder_of(layer: int, *, plain: bool = False) -> str:
+    """Name of a layer's folder; in a plain one the table takes nothing off but the mean."""
+    return f"{'plain' if plain else 'layers'}.{layer}"
+
 
 def read_residuals(
-    target: Any,
-    ids: Ids,
-    folder: Path,
-    *,
-    bos: int,
-    layers: Sequence[int],
-    report: Report,
-    first: int = 0,
-    last: int | None = None,
+    target: Any, ids: Ids, folder: Path, *, bos: int, layers: Sequence[int], report: Report
 ) -> None:
     """Read residuals of windows (n_windows, 32) into memory maps, or go on where it was killed.
 
-    Of the windows from `first` to before `last`. The folder gets `residuals/LAYER.npy` and, for
-    every process, a note of what it has read.
+    The folder gets `residuals/LAYER.npy` and a note of how many windows have been read.
     """
     from ....benchmark.backends.interventions.trace import residual_arrays
 
+    note = folder / "residuals" / "0.note"
+    done = 0
+    if note.is_file():
+        with reading(note, "a note of what was read", AGAIN):
+            done = int(note.read_text())
+    if done >= len(ids):
+        return
     maps = {layer: _map(folder, layer, (ids.size, target.d_model)) for layer in layers}
-    note = folder / "residuals" / f"{first}.note"
-    last = len(ids) if last is None else min(last, len(ids))
-    for start in range(first, last, BATCH):
-        end = min(start + BATCH, last)
-        if not _covered(folder, start, end):
+    for start in range(0, len(ids), BATCH):
+        end = min(start + BATCH, len(ids))
+        if end > done:
             read = residual_arrays(target, ids[start:end], bos=bos, layers=layers)
             for layer, own in maps.items():
                 flat = read[layer].reshape(-1, target.d_model)
@@ -65,11 +93,6 @@ def read_residuals(
                 own.flush()
             write_bytes_atomic(note, str(end).encode())
         report("windows read", end - start)
-
-
-def residuals_done(folder: Path, n_windows: int) -> bool:
-    """Whether all windows have been read."""
-    return _covered(folder, 0, n_windows)
 
 
 def load_residuals(folder: Path, layer: int) -> npt.NDArray[np.float16]:
@@ -80,58 +103,45 @@ def load_residuals(folder: Path, layer: int) -> npt.NDArray[np.float16]:
     return found
 
 
-def folder_of(layer: int, *, plain: bool = False) -> str:
-    """Name of a layer's folder; in a plain one the table takes nothing off but the mean."""
-    return f"{'plain' if plain else 'layers'}.{layer}"
-
-
-def token_table(
-    folder: Path, layer: int, tokens: Ids, embeddings: Floats, *, plain: bool = False
-) -> tuple[TokenTable, float]:
-    """Fit a layer's table, or load it; with the share of variance that it holds."""
-    path = folder / folder_of(layer, plain=plain) / "table.safetensors"
-    if not path.is_file():
-        residuals = load_residuals(folder, layer)
-        made = fit_table(residuals, tokens, embeddings)
-        if plain:
-            made = TokenTable(mean=made.mean, cap=made.cap, rows=np.zeros_like(made.rows))
-        share = explained(made, residuals, tokens)
-        numbers = np.array([made.cap, share], dtype=np.float32)
-        write_safetensors_atomic(
-            path, {"mean": made.mean, "rows": made.rows, "cap_and_share": numbers}
-        )
-    read = _load(path)
-    cap, share = read["cap_and_share"].tolist()
-    return TokenTable(mean=read["mean"], cap=cap, rows=read["rows"]), share
-
-
-def autoencoder(
+def fit_layer(
     folder: Path,
-    layer: int,
+    number: int,
     tokens: Ids,
-    table: TokenTable,
+    embeddings: Floats,
     *,
     settings: Any,
     seed: int,
     plain: bool = False,
-) -> dict[str, Floats]:
-    """Train a layer's autoencoder on what its table leaves, or load it.
+) -> Layer:
+    """Fit a layer's table, train the autoencoder of what it leaves and apply it, or load them.
 
-    Tokens are those at each residual, (n,), settings `TokenizedSettings` of the backend; the seed
-    with the layer decides initial weights and order. Returns its weights, and `threshold`
-    (latents,).
+    Tokens are those at each residual, (n,), embeddings the target's, settings `TokenizedSettings`
+    of the backend; the seed with the layer decides initial weights and order.
     """
-    from ....benchmark.backends.autoencoder import top_coefficients, train_tokenized
+    own = folder / folder_of(number, plain=plain)
+    read = _kept(
+        own / "table.safetensors",
+        lambda: _fitted(load_residuals(folder, number), tokens, embeddings, plain=plain),
+    )
+    cap, share = read["cap_and_share"].tolist()
+    table = TokenTable(mean=read["mean"], cap=cap, rows=read["rows"])
 
-    path = folder / folder_of(layer, plain=plain) / "autoencoder.safetensors"
+    def left() -> Floats:
+        return left_of(load_residuals(folder, number), tokens, table)
+
+    rng = np.random.default_rng([seed, number])
+    weights = _kept(own / "autoencoder.safetensors", lambda: _trained(left(), settings, rng))
+    path = own / "fitted.npz"
     if not path.is_file():
-        left = left_of(load_residuals(folder, layer), tokens, table)
-        rng = np.random.default_rng([seed, layer])
-        weights = train_tokenized(left, settings, rng=rng)
-        top = top_coefficients(left, weights, STRONGEST)
-        weights["threshold"] = (THRESHOLD * top.mean(axis=1)).astype(np.float32)
-        write_safetensors_atomic(path, weights)
-    return _load(path)
+        _save_sparse(path, sparse.csc_matrix(encode(left(), weights)))
+    return Layer(
+        number=number,
+        plain=plain,
+        table=table,
+        share=share,
+        weights=weights,
+        activations=sparse.csc_matrix(_load_sparse(path)),
+    )
 
 
 def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable) -> Floats:
@@ -141,7 +151,7 @@ def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable)
     return np.concatenate([table.left(residuals[part], tokens[part]) for part in parts])
 
 
-def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
+def encode(left: Floats, weights: Weights) -> sparse.csr_matrix:
     """Activations of all latents, float32 (n, latents), exactly 0 below the threshold."""
     from ....benchmark.backends.autoencoder import coefficients
 
@@ -153,55 +163,33 @@ def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, (rows, columns)), shape=shape, dtype=np.float32)
 
 
-def fitted_activations(
-    folder: Path,
-    layer: int,
-    tokens: Ids,
-    table: TokenTable,
-    weights: dict[str, Floats],
-    *,
-    plain: bool = False,
-) -> sparse.csc_matrix:
-    """Activations on the fitted text, (n_windows * 32, latents), kept on disk."""
-    path = folder / folder_of(layer, plain=plain) / "fitted.npz"
-    if not path.is_file():
-        left = left_of(load_residuals(folder, layer), tokens, table)
-        sparse.save_npz(path, sparse.csc_matrix(encode(left, weights)))
-    return sparse.csc_matrix(sparse.load_npz(path))
-
-
 def scored_activations(
-    target: Any,
-    ids: Ids,
-    folder: Path,
-    *,
-    bos: int,
-    layers: Mapping[str, tuple[int, TokenTable, dict[str, Floats]]],
-    report: Report,
+    target: Any, ids: Ids, folder: Path, *, bos: int, layers: Sequence[Layer], report: Report
 ) -> dict[str, sparse.csc_matrix]:
-    """Activations on the text that is scored, (n_windows * 32, latents) by name of the folder.
+    """Activations on the text that is scored, (n_windows * 32, latents) by name of the layer.
 
-    Read in float32. Layers are decoder layer, table and weights by name of the folder, each of
-    which gets shards `scored.FIRST.npz`.
+    Read in float32. The folder of each layer gets shards `scored.FIRST.npz`.
     """
     from ....benchmark.backends.interventions.trace import residual_arrays
 
-    numbers = sorted({number for number, _, _ in layers.values()})
-    parts: dict[str, list[sparse.csr_matrix]] = {name: [] for name in layers}
+    numbers = sorted({layer.number for layer in layers})
+    parts: dict[str, list[sparse.csr_matrix]] = {layer.name: [] for layer in layers}
     for start in range(0, len(ids), SHARD):
         shard = ids[start : start + SHARD]
-        paths = {name: folder / name / f"scored.{start}.npz" for name in layers}
+        paths = {layer.name: folder / layer.name / f"scored.{start}.npz" for layer in layers}
         if not all(path.is_file() for path in paths.values()):
             read = [
                 residual_arrays(target, shard[at : at + BATCH], bos=bos, layers=numbers)
                 for at in range(0, len(shard), BATCH)
             ]
-            for name, (number, table, weights) in layers.items():
-                flat = np.concatenate([one[number].reshape(-1, target.d_model) for one in read])
-                left = table.left(flat, shard.ravel())
-                sparse.save_npz(paths[name], encode(left, weights))
+            for one in layers:
+                flat = np.concatenate(
+                    [part[one.number].reshape(-1, target.d_model) for part in read]
+                )
+                left = one.table.left(flat, shard.ravel())
+                _save_sparse(paths[one.name], encode(left, one.weights))
         for name, path in paths.items():
-            parts[name].append(sparse.load_npz(path))
+            parts[name].append(_load_sparse(path))
         report("windows scored", len(shard))
     return {name: sparse.csc_matrix(sparse.vstack(own)) for name, own in parts.items()}
 
@@ -213,19 +201,42 @@ def _map(folder: Path, layer: int, shape: tuple[int, int]) -> Any:
     return np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)
 
 
-def _covered(folder: Path, first: int, last: int) -> bool:
-    """Whether notes say that windows from `first` to `last` have all been read."""
-    notes = (folder / "residuals").glob("*.note")
-    spans = []
-    for path in notes:
-        with reading(path, "a note of what was read", AGAIN):
-            spans.append((int(path.stem), int(path.read_text())))
-    reached = first
-    for start, end in sorted(spans):
-        if start <= reached:
-            reached = max(reached, end)
-    return reached >= last
+def _fitted(
+    residuals: npt.NDArray[np.float16], tokens: Ids, embeddings: Floats, *, plain: bool
+) -> dict[str, Floats]:
+    table = fit_table(residuals, tokens, embeddings)
+    if plain:
+        table = replace(table, rows=np.zeros_like(table.rows))
+    numbers = [table.cap, explained(table, residuals, tokens)]
+    return {
+        "mean": table.mean,
+        "rows": table.rows,
+        "cap_and_share": np.array(numbers, dtype=np.float32),
+    }
 
 
-def _load(path: Path) -> dict[str, Floats]:
+def _trained(left: Floats, settings: Any, rng: np.random.Generator) -> Weights:
+    from ....benchmark.backends.autoencoder import top_coefficients, train_tokenized
+
+    weights = train_tokenized(left, settings, rng=rng, report=lambda _step, _share: None)
+    top = top_coefficients(left, weights, STRONGEST)
+    weights["threshold"] = (THRESHOLD * top.mean(axis=1)).astype(np.float32)
+    return weights
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Floats]]) -> dict[str, Floats]:
+    if not path.is_file():
+        write_safetensors_atomic(path, make())
     return parse_safetensors(path.read_bytes(), path, AGAIN)
+
+
+def _save_sparse(path: Path, matrix: sparse.spmatrix) -> None:
+    """Write a matrix atomically; scipy itself would leave half a file if it is killed."""
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, matrix)
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def _load_sparse(path: Path) -> Any:
+    with reading(path, "a sparse matrix", AGAIN):
+        return sparse.load_npz(io.BytesIO(path.read_bytes()))

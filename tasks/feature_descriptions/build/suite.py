@@ -19,20 +19,19 @@ from ....benchmark.errors import UsageError
 from ....benchmark.files import write_jsonl_atomic
 from ....benchmark.records import SPLITS
 from ....benchmark.scoring.judged import EXACT
+from ....benchmark.suite.features import verify_split
 from ....benchmark.suite.suite import Suite
+from ...build.order import Report
 from ...nulls.descriptions import Row, description_nulls
 from ..judge import quality
 from ..judge.conjunctions import is_conjunction
-from ..judge.judges import KNOWN, Exact, exact_judge
-from ..predicates.lexicon import shipped_lexicon
+from ..judge.judges import KNOWN, Exact
 from ..task import NAME
-from .assemble import Layer
 from .build import Built, Sizes, build, shared_parts
 from .draft import describe_split, write_split
-from .sampling import Report
 from .search import Described
 from .splits import kept_as
-from .stages import folder_of, load_residuals
+from .stages import Layer, folder_of, load_residuals
 from .table import capped
 
 BUILD = 2  # version of what is measured; another one starts a build anew
@@ -87,7 +86,7 @@ def make_features(
     return MadeSuite(
         counts=counts,
         statistics=statistics,
-        judge=exact_judge(known, load_embedder(fetch_embedder()), target.tokenizer),
+        judge=Exact(known, load_embedder(fetch_embedder()), target.tokenizer),
         readers=token_readers(built),
     )
 
@@ -100,12 +99,14 @@ def judge_features(
     Returns statistics, `readers` and `judge` by split, and nulls by split. The seed deals
     descriptions to other features.
     """
+    for split in SPLITS:
+        verify_split(suite, split)
     found: dict[str, Any] = {"readers": {}, "judge": {}}
     judge = made.judge.judge
     for split in SCORED:
         features = quality.read_split(suite, split)
         found["readers"][split] = quality.measure_readers(features, judge, made.readers)
-        found["judge"][split] = quality.measure_judge(features, judge, shipped_lexicon(), seed=seed)
+        found["judge"][split] = quality.measure_judge(features, judge, seed=seed)
         report(f"{split}: features judged", len(features.queries))
     return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 

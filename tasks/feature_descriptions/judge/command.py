@@ -113,7 +113,6 @@ def show_judge(
     named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
         return {**named, **found.manifest["statistics"]["judge"]["test"]}
-    from ..predicates.lexicon import shipped_lexicon
     from .judges import open_exact
     from .quality import measure_judge, read_split
 
@@ -121,6 +120,4 @@ def show_judge(
     judge = open_exact(found, device, progress)
     progress("judging five descriptions of every feature")
     seed = found.manifest["seed"]
-    return named | measure_judge(
-        read_split(found, "test"), judge.judge, shipped_lexicon(), seed=seed
-    )
+    return named | measure_judge(read_split(found, "test"), judge.judge, seed=seed)

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,8 @@ from scipy import sparse
 
 from ....benchmark.errors import UsageError
 from ..predicates.evaluate import evaluate_named
-from ..predicates.lexicon import Lexicon
 from ..predicates.library import build_library, count_frequent, prune
-from ..predicates.names import parse
-from ..predicates.phrases import wording
+from ..predicates.names import parse, wording
 from ..predicates.words import HasVocabulary
 from ..windows import WINDOW
 
@@ -33,58 +31,29 @@ SLOTS = (
 """Where a part stands: what the token is, a relation to what precedes, or a kind of place."""
 AT_LEAST = 25  # tokens of the searched half on which a predicate must hold
 
-_THINGS = frozenset(
-    (
-        *("kind", "word", "clitic", "numeral", "mark", "break", "mark-kind", "number", "case"),
-        *("list", "pos", "suffix", "prefix", "lemma", "script", "noun-file", "verb-file", "about"),
-        "piece",
-    )
-)
 _PLACES = {name: name for name in ("place", "inside", "line", "repeat", "name", "genre")}
 _PLACES |= {"piece-place": "piece", "language": "genre"}
-_CUT = ("place:token-", "place:tokens-")  # places that are an artefact of where a window was cut
-_AHEAD = (
-    *("place:line-end", "place:sentence-last-word", "inside:question", "inside:exclamation"),
-    *("name:first", "name:part", "name:single", "piece-place:last", "piece-place:whole"),
-    *("piece-place:first", "piece-place:middle", "piece-place:split", "piece-place:number-first"),
-)
-"""Places that depend on what follows, which a model cannot know."""
-_RELATED = frozenset(
-    (
-        *("word", "kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list"),
-        *("pos", "noun-file", "verb-file", "script", "about"),
-    )
-)
-_PACKAGE = "introspect_bench.tasks.feature_descriptions.judge"
 Forms = tuple[str, str, str]
 """A context after a noun, after "with" or as it is, and as a verb phrase."""
 
 
-def slot(name: str) -> str | None:
-    """Slot of a single predicate, or None if it describes no feature here."""
+def slot(name: str) -> str:
+    """Slot of a single predicate."""
     parts = parse(name)
-    if name.startswith(_CUT) or name in _AHEAD or parts.relation == "next":
-        return None
     if parts.family == "previous-piece":
         return "previous"
-    if parts.relation == "topic":
-        return "topic" if parts.family == "about" else None
-    if parts.relation:
-        return parts.relation if parts.family in _RELATED else None
-    if parts.family in _PLACES:
-        return _PLACES[parts.family]
-    return "thing" if parts.family in _THINGS else None
+    return parts.relation or _PLACES.get(parts.family, "thing")
 
 
 def join(parts: Iterable[str]) -> str:
     """Name of the conjunction of some predicates; of one, its own name.
 
-    `UsageError`: two stand in the same slot, one in none, or there is none.
+    `UsageError`: two stand in the same slot, or there is none.
     """
     by_slot: dict[str, str] = {}
     for part in parts:
         where = slot(part)
-        if where is None or where in by_slot:
+        if where in by_slot:
             raise UsageError(f"{part!r} cannot be a part of this description")
         by_slot[where] = part
     ordered = [by_slot[where] for where in SLOTS if where in by_slot]
@@ -113,21 +82,18 @@ class Parts:
 
 
 def make_parts(
-    ids: npt.NDArray[np.int32],
-    searched: npt.NDArray[np.bool_],
-    tokenizer: HasVocabulary,
-    lexicon: Lexicon,
+    ids: npt.NDArray[np.int32], searched: npt.NDArray[np.bool_], tokenizer: HasVocabulary
 ) -> Parts:
     """Make the library for windows (n_windows, 32), of which some are searched, (n_windows,)."""
-    frequent = count_frequent(ids[searched], tokenizer, lexicon, at_least=AT_LEAST)
-    names = [name for name in build_library(lexicon, frequent) if slot(name) is not None]
-    values = evaluate_named(names, ids, tokenizer, lexicon)
+    frequent = count_frequent(ids[searched], tokenizer, at_least=AT_LEAST)
+    names = list(build_library(frequent))
+    values = evaluate_named(names, ids, tokenizer)
     rows = np.flatnonzero(np.repeat(searched, WINDOW))
     kept = prune(sparse.csc_matrix(values.tocsr()[rows]), at_least=AT_LEAST)
     chosen = tuple(names[place] for place in kept)
     return Parts(
         names=chosen,
-        slots=np.array([SLOTS.index(str(slot(name))) for name in chosen], dtype=np.int64),
+        slots=np.array([SLOTS.index(slot(name)) for name in chosen], dtype=np.int64),
         values=sparse.csc_matrix(values[:, kept]),
     )
 
@@ -135,36 +101,36 @@ def make_parts(
 @cache
 def clause_table(table: str) -> Mapping[str, Forms]:
     """Forms of contexts: templates of relations (`relation`), or places by name (`place`)."""
-    text = resources.files(_PACKAGE).joinpath("clauses.toml").read_text("utf-8")
+    text = Path(__file__).with_name("clauses.toml").read_text("utf-8")
     return {name: (a, b, c) for name, (a, b, c) in tomllib.loads(text)[table].items()}
 
 
-def clause(part: str, lexicon: Lexicon) -> Forms:
+def clause(part: str) -> Forms:
     """Forms of a context."""
     places = clause_table("place")
     if part in places:
         return places[part]
     name = parse(part)
     relation = "previous" if name.family == "previous-piece" else name.relation
-    a, b, c = (form.format(inner(part, lexicon)) for form in clause_table("relation")[relation])
+    a, b, c = (form.format(inner(part)) for form in clause_table("relation")[relation])
     return a, b, c
 
 
-def inner(part: str, lexicon: Lexicon) -> str:
+def inner(part: str) -> str:
     """What stands in the relation of a context: one thing, or a topic."""
     name = parse(part)
     if name.relation == "topic":
-        return wording(part, lexicon)[0].removeprefix("text about ")
+        return wording(part)[0].removeprefix("text about ")
     if name.family == "previous-piece":
-        return wording(f"piece:{name.argument}", lexicon)[0]
-    return wording(name.base, lexicon)[0]
+        return wording(f"piece:{name.argument}")[0]
+    return wording(name.base)[0]
 
 
-def wordings_of(name: str, lexicon: Lexicon) -> tuple[str, str, str]:
+def wordings_of(name: str) -> tuple[str, str, str]:
     """Three wordings of a conjunction or a single predicate."""
-    head, contexts = _split(name, lexicon)
+    head, contexts = _split(name)
     if not contexts:
-        one, many, also = wording(parts_of(name)[0], lexicon)
+        one, many, also = wording(parts_of(name)[0])
         other = many if many != one else f"every {one.removeprefix('the ')}"
         return one, other, f"fires on {also}"
     first = f"{head or 'whatever stands'} {_listed([form[0] for form in contexts])}"
@@ -174,20 +140,20 @@ def wordings_of(name: str, lexicon: Lexicon) -> tuple[str, str, str]:
     return first, second, third
 
 
-def denied(name: str, lexicon: Lexicon) -> str:
+def denied(name: str) -> str:
     """The same thing outside its contexts; of a thing alone, everything else."""
-    head, contexts = _split(name, lexicon)
+    head, contexts = _split(name)
     if not contexts:
         return f"anything except {head}"
     return f"{head or 'anything'}, but not {_listed([form[0] for form in contexts])}"
 
 
-def _split(name: str, lexicon: Lexicon) -> tuple[str | None, Sequence[Forms]]:
+def _split(name: str) -> tuple[str | None, Sequence[Forms]]:
     """What the token is, None if that is open, and its contexts."""
     parts = parts_of(name)
     heads = [part for part in parts if slot(part) == "thing"]
-    contexts = [clause(part, lexicon) for part in parts if part not in heads]
-    return (wording(heads[0], lexicon)[0] if heads else None), contexts
+    contexts = [clause(part) for part in parts if part not in heads]
+    return (wording(heads[0])[0] if heads else None), contexts
 
 
 def _listed(phrases: Sequence[str]) -> str:

@@ -21,12 +21,11 @@ import numpy.typing as npt
 from ....benchmark.errors import UsageError
 from ....benchmark.files import canonical_json, sha256_bytes
 from ..predicates.evaluate import evaluate_named
-from ..predicates.lexicon import LEXICON_SHA256, Lexicon
-from ..predicates.names import parse
-from ..predicates.phrases import wording
+from ..predicates.lexicon import LEXICON_SHA256
+from ..predicates.names import parse, wording
 from ..predicates.words import HasVocabulary
 from ..windows import Floats
-from .conjunctions import clause_table, inner, parts_of, slot, wordings_of
+from .conjunctions import clause_table, inner, is_conjunction, parts_of, slot, wordings_of
 from .grammar import ParsedDescription, grammar, read
 from .phrase_index import OPPOSITE, THRESHOLD, TextEmbedder, match, phrase_index
 
@@ -60,7 +59,7 @@ class Meaning:
 class Vocabulary:
     """The phrases of known single predicates."""
 
-    def __init__(self, names: Sequence[str], lexicon: Lexicon) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.places = {
             form: name for name, forms in clause_table("place").items() for form in forms
         }
@@ -69,12 +68,12 @@ class Vocabulary:
         for name in names:
             parts = parse(name)
             if parts.relation == "topic":
-                self.topics[normal(inner(name, lexicon))] = name
+                self.topics[normal(inner(name))] = name
             elif parts.family == "previous-piece":
                 bases[f"piece:{parts.argument}"] = None
             elif slot(name) == "thing" or parts.relation:
                 bases[parts.base] = None
-        self.wordings = {base: wording(base, lexicon) for base in bases}
+        self.wordings = {base: wording(base) for base in bases}
         self.exact: dict[str, str] = {}
         for base, wordings in self.wordings.items():
             for phrase in wordings:
@@ -125,20 +124,18 @@ class ExactJudge:
     def __init__(
         self,
         names: Sequence[str],
-        conjunctions: Sequence[str],
         *,
         embedder: TextEmbedder,
         tokenizer: HasVocabulary,
-        lexicon: Lexicon,
         folder: Path,
     ) -> None:
-        """Embed the wordings of known predicates and conjunctions, simple ones first.
+        """Embed the wordings of known predicates, and behind them of conjunctions.
 
         `tokenizer` is the target's; vectors are kept in the folder.
         """
-        self._vocabulary = Vocabulary(names, lexicon)
-        self._embedder, self._tokenizer, self._lexicon = embedder, tokenizer, lexicon
-        whole = {name: wordings_of(name, lexicon) for name in (*names, *conjunctions)}
+        self._vocabulary = Vocabulary([name for name in names if not is_conjunction(name)])
+        self._embedder, self._tokenizer = embedder, tokenizer
+        whole = {name: wordings_of(name) for name in sorted(names, key=is_conjunction)}
         self._phrases = phrase_index(self._vocabulary.wordings, embedder, folder=folder)
         self._whole = phrase_index(whole, embedder, folder=folder)
         known = {
@@ -189,7 +186,7 @@ class ExactJudge:
         if not names:
             return found
         flat = windows.reshape(-1, windows.shape[2])
-        values = evaluate_named(names, flat, self._tokenizer, self._lexicon).tocsr()
+        values = evaluate_named(names, flat, self._tokenizer).tocsr()
         column = {name: place for place, name in enumerate(names)}
         size = windows[0].size
         for row, one in enumerate(meanings):

@@ -22,10 +22,8 @@ from ....benchmark.registry import installed
 from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite
-from ..predicates.lexicon import shipped_lexicon
 from ..predicates.words import HasVocabulary
 from ..windows import Floats, Ids
-from .conjunctions import is_conjunction
 from .exact import ExactJudge
 from .phrase_index import TextEmbedder
 
@@ -67,9 +65,14 @@ class Simulator(Protocol):
 class Exact:
     """Exact predicates as a judge: predicted activations, and how each description was read."""
 
-    def __init__(self, judge: ExactJudge) -> None:
-        self.id = judge_id(EXACT, judge.name, judge.sha256)
-        self.judge = judge
+    def __init__(
+        self, names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVocabulary
+    ) -> None:
+        """Take what a suite's file `KNOWN` holds, and the target's tokenizer."""
+        self.judge = ExactJudge(
+            names, embedder=embedder, tokenizer=tokenizer, folder=cache_dir() / "predicates"
+        )
+        self.id = judge_id(EXACT, self.judge.name, self.judge.sha256)
 
     def find(self, texts: Sequence[str], windows: Ids) -> list[dict[str, str]]:
         """Return `predicted` and `mapped`."""
@@ -127,19 +130,6 @@ def shuffled(names: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.i
     found = np.zeros(len(names), dtype=np.int64)
     found[order] = np.roll(order, int(rng.integers(largest, len(names) - largest + 1)))
     return found
-
-
-def exact_judge(names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVocabulary) -> Exact:
-    """Make the judge of a suite from what its file `KNOWN` holds and the target's tokenizer."""
-    judge = ExactJudge(
-        [name for name in names if not is_conjunction(name)],
-        [name for name in names if is_conjunction(name)],
-        embedder=embedder,
-        tokenizer=tokenizer,
-        lexicon=shipped_lexicon(),
-        folder=cache_dir() / "predicates",
-    )
-    return Exact(judge)
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -235,4 +225,4 @@ def open_exact(suite: Suite, device: str, progress: Progress) -> Exact:
     tokenizer = load_tokenizer(_target_folder(suite, progress))
     with reading(suite.root / KNOWN, "a list of predicates that are known here"):
         names = [json.loads(row)["name"] for row in suite.read(KNOWN).decode().splitlines()]
-        return exact_judge(names, embedder, tokenizer)
+        return Exact(names, embedder, tokenizer)

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from ....benchmark import files
 from ....benchmark.cache import locked
 from ....benchmark.errors import IntegrityError
-from ....benchmark.files import write_safetensors_atomic
 from ..windows import Floats
 
 THRESHOLD = 0.6
@@ -86,18 +85,12 @@ def phrase_index(
             if not path.exists():
                 starts = range(0, len(texts), _TOGETHER)
                 parts = [embedder.embed(texts[start : start + _TOGETHER]) for start in starts]
-                write_safetensors_atomic(path, {"vectors": np.concatenate(parts)})
+                files.write_safetensors_atomic(path, {"vectors": np.concatenate(parts)})
     owner = np.repeat(np.arange(len(names), dtype=np.int32), lengths)
     return PhraseIndex(names=names, vectors=_read(path, len(texts)), owner=owner, sha256=sha256)
 
 
-def match(
-    descriptions: Sequence[str],
-    index: PhraseIndex,
-    embedder: TextEmbedder,
-    *,
-    threshold: float = THRESHOLD,
-) -> list[Match]:
+def match(descriptions: Sequence[str], index: PhraseIndex, embedder: TextEmbedder) -> list[Match]:
     """Say what descriptions stand for.
 
     What follows `OPPOSITE` is matched in its place. Of wordings that are equally near, to 4
@@ -112,7 +105,7 @@ def match(
         nearest += _nearest(embedder.embed(plain[start : start + _TOGETHER]), index.vectors)
     found: list[Match] = []
     for text, head, (place, cosine) in zip(plain, heads, nearest, strict=True):
-        known = cosine >= threshold and bool(text.strip())
+        known = cosine >= THRESHOLD and bool(text.strip())
         name = index.names[index.owner[place]] if known else None
         found.append(Match(name=name, opposite=head is not None, cosine=cosine))
     return found

@@ -19,9 +19,8 @@ from ....benchmark.scoring.judged import score_feature
 from ....benchmark.suite.features import Arrays, arrays
 from ....benchmark.suite.suite import Suite
 from ...build.statistics import Bar
-from ..predicates.lexicon import Lexicon
 from ..task import HEADLINE
-from ..windows import Floats
+from ..windows import Floats, pair_keys
 from .conjunctions import denied
 from .exact import ExactJudge, Meaning, exact_meaning
 from .judges import shuffled
@@ -99,7 +98,7 @@ def scores(features: Split, predicted: Iterable[npt.NDArray[Any]]) -> dict[str, 
 
 
 def judge_quality(
-    features: Split, judge: ExactJudge, lexicon: Lexicon, *, rng: np.random.Generator
+    features: Split, judge: ExactJudge, *, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Score the exact predicate, and the judge on texts whose worth is known.
 
@@ -114,7 +113,7 @@ def judge_quality(
         "wording": judge.meanings(texts),
         "shuffled": judge.meanings([texts[place] for place in places]),
         "empty": judge.meanings([""] * len(texts)),
-        "denied": judge.meanings([denied(name, lexicon) for name in names]),
+        "denied": judge.meanings([denied(name) for name in names]),
     }
     found: dict[str, Any] = {
         kind: scores(features, judge.predict_meanings(meanings, features.own["ids"]))
@@ -125,13 +124,11 @@ def judge_quality(
     return found
 
 
-def measure_judge(
-    features: Split, judge: ExactJudge, lexicon: Lexicon, *, seed: int = 0
-) -> dict[str, Any]:
+def measure_judge(features: Split, judge: ExactJudge, *, seed: int) -> dict[str, Any]:
     """Say what `judge_quality` says, of the headline's kinds and of each kind."""
     parts = {"headline": HEADLINE} | {kind: (kind,) for kind in kinds_of(features)}
     return {
-        name: judge_quality(features.of(kinds), judge, lexicon, rng=np.random.default_rng(seed))
+        name: judge_quality(features.of(kinds), judge, rng=np.random.default_rng(seed))
         for name, kinds in parts.items()
     }
 
@@ -166,7 +163,10 @@ class TableReader:
         """
         self._activations = activations
         # by two tokens where they occur, else by one
-        self._keys = [np.unique(_keys(ids, n), return_inverse=True) for n in range(tokens, 0, -1)]
+        self._keys_of: list[Callable[[Any], npt.NDArray[np.integer]]] = (
+            [pair_keys, np.asarray] if tokens == 2 else [np.asarray]
+        )
+        self._known = [np.unique(keys(ids), return_inverse=True) for keys in self._keys_of]
 
     def __call__(self, features: Split) -> Floats:
         """Predict; a token that the text lacks counts 0, a bigram that it lacks as its token."""
@@ -175,18 +175,10 @@ class TableReader:
 
     def _read(self, qid: str, ids: npt.NDArray[np.int32]) -> Floats:
         values, found = self._activations(qid).astype(np.float64), np.full(ids.shape, np.nan)
-        for n, (known, place) in zip(range(len(self._keys), 0, -1), self._keys, strict=True):
+        for keys, (known, place) in zip(self._keys_of, self._known, strict=True):
             means = np.bincount(place.ravel(), values) / np.bincount(place.ravel())
-            asked = _keys(ids, n)
+            asked = keys(ids)
             at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
             seen = np.where(known[at] == asked, means[at], np.nan)
             found = np.where(np.isnan(found), seen, found)
         return np.nan_to_num(found.astype(np.float32))
-
-
-def _keys(ids: npt.NDArray[np.int32], tokens: int) -> npt.NDArray[np.int64]:
-    """Key of the last tokens at every place, (n_windows, 32)."""
-    keys = ids.astype(np.int64).copy()
-    if tokens == 2:
-        keys[:, 1:] += (ids[:, :-1].astype(np.int64) + 1) << 32
-    return keys

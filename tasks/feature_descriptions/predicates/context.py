@@ -11,8 +11,8 @@ Only what the window shows counts. In particular:
   break closes everything.
 - A line is a heading or list item if it begins so after a line break, or at the window's start.
 - The passage so far is the window up to and including the unit. A genre or language holds if at
-  least a number of units so far (`NEEDED`) and a share of them (`SHARE`) count for it. The past and
-  the present tense need two verbs each, and more than the other has.
+  least a number of units so far and a share of them count for it (`NEEDED`). The past and the
+  present tense need two verbs each, and more than the other has.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from .phrases import wordings
+from .names import wordings
 from .words import Ints, Units, normal
 
-NEEDED = {"code": 4, "numbers": 3, "names": 4, "first-person": 2, "second-person": 2}
-"""Units so far that a genre needs; 3 for what is not named here."""
-SHARE = {"code": 0.2, "numbers": 0.2, "names": 0.3, "first-person": 0.08, "second-person": 0.08}
-"""Share of the units so far that a genre needs; 0.2 for what is not named here."""
+NEEDED = {
+    "genre:code": (4, 0.2),
+    "genre:names": (4, 0.3),
+    "genre:first-person": (2, 0.08),
+    "genre:second-person": (2, 0.08),
+}
+"""Units so far that a genre or language needs, and their share; 3 and 0.2 for all others."""
 
 _LANGUAGES = {
     "french": "le la les des du un une et est dans pour que qui sur avec au aux"
@@ -40,8 +44,17 @@ _LANGUAGES = {
     "latin": "et est non ad cum ut sed qui quae quod ex ab aut esse sunt enim atque nec",
 }
 _LANGUAGE_WORDS = {name: frozenset(text.split()) for name, text in _LANGUAGES.items()}
-_PAST = frozenset({"list:past-auxiliary", "pos:past-verb"})
-_PRESENT = frozenset({"list:present-auxiliary", "pos:s-verb"})
+_GENRES = {
+    "genre:code": {"mark-kind:code"},
+    "genre:non-latin": {"script:non-latin"},
+    "genre:numbers": {"kind:number"},
+    "genre:names": {"case:any-capital"},
+    "genre:first-person": {"list:first-person"},
+    "genre:second-person": {"list:second-person"},
+    "genre:past": {"list:past-auxiliary", "pos:past-verb"},
+    "genre:present": {"list:present-auxiliary", "pos:s-verb"},
+}
+"""Properties by which a unit counts for a genre."""
 _RIVALS = {"genre:past": "genre:present", "genre:present": "genre:past"}
 _BRACKETS = {"(": "parentheses", "[": "square-brackets", "{": "braces"}
 _NAMELIKE = frozenset({"pos:proper-noun", "pos:noun", "pos:adjective"})
@@ -66,16 +79,18 @@ class _Type:
 
 
 def _type(kind: str, text: str, names: Set[str]) -> _Type:
-    word = kind in ("word", "number")
+    genres = [genre for genre, signs in _GENRES.items() if names & signs]
+    word = normal(text)
+    genres += [f"language:{name}" for name, words in _LANGUAGE_WORDS.items() if word in words]
     return _Type(
         kind=kind,
         text=text,
-        word=word,
+        word=kind in ("word", "number"),
         small=kind == "word" and text[0].islower(),
         content=kind == "word" and "pos:function-word" not in names,
         name=kind == "word" and text[0].isupper() and bool(names & _NAMELIKE),
         abbreviation="list:abbreviation" in names or (len(text) == 1 and text.isupper()),
-        genres=genres_of(kind, text, names),
+        genres=tuple(genres),
     )
 
 
@@ -95,13 +110,12 @@ def _ends(units: Sequence[_Type]) -> list[bool]:
 def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
     """Adds what depends on sentences, as the scans below do; returns each unit's sentence."""
     sentence, place, commas = 0, -1, 0
-    numbers, last_word = [], -1
+    numbers = []
     for n, (unit, end) in enumerate(zip(units, _ends(units), strict=True)):
         numbers.append(sentence)
         found[n].add("place:later-sentence" if sentence else "place:first-sentence")
         if unit.word:
             place += place >= 0
-            last_word = n
             if 1 <= place <= 3:
                 found[n].add(f"place:sentence-{('start', 'second', 'third')[place - 1]}")
                 found[n].add("place:sentence-first-three")
@@ -113,13 +127,6 @@ def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
         if end:
             if unit.kind == "mark":
                 found[n].add("place:sentence-end")
-            if last_word >= 0 and numbers[last_word] == sentence:
-                found[last_word].add("place:sentence-last-word")
-            inside = {"?": "inside:question", "!": "inside:exclamation"}.get(unit.text[0])
-            for m in range(n, -1, -1):
-                if inside is None or numbers[m] != sentence:
-                    break
-                found[m].add(inside)
             sentence, place, commas = sentence + 1, 0, 0
     return numbers
 
@@ -173,8 +180,6 @@ def _lines(units: Sequence[_Type], found: Found) -> None:
             found[n].add("place:after-line-break")
         if kind:
             found[n].add(kind)
-        if following is not None and following.kind == "newline":
-            found[n].add("place:line-end")
 
 
 def _repeats(units: Sequence[_Type], found: Found) -> None:
@@ -201,32 +206,9 @@ def _repeats(units: Sequence[_Type], found: Found) -> None:
 
 
 def _names(units: Sequence[_Type], found: Found) -> None:
-    for n, unit in enumerate(units):
-        if not unit.name:
-            continue
-        before = n > 0 and units[n - 1].name
-        after = n + 1 < len(units) and units[n + 1].name
-        if before or after:
-            found[n].update(("name:part", "name:later" if before else "name:first"))
-        elif n and "place:sentence-start" not in found[n]:
-            found[n].add("name:single")
-
-
-def genres_of(kind: str, text: str, names: Set[str]) -> tuple[str, ...]:
-    """Genres and languages that a unit with its properties counts for."""
-    tests = {
-        "genre:code": "mark-kind:code" in names,
-        "genre:non-latin": "script:non-latin" in names,
-        "genre:numbers": kind == "number",
-        "genre:names": "case:any-capital" in names,
-        "genre:first-person": "list:first-person" in names,
-        "genre:second-person": "list:second-person" in names,
-        "genre:past": bool(names & _PAST),
-        "genre:present": bool(names & _PRESENT),
-    }
-    word = normal(text)
-    spoken = [f"language:{name}" for name, words in _LANGUAGE_WORDS.items() if word in words]
-    return (*(name for name, holds in tests.items() if holds), *spoken)
+    for n, (before, unit) in enumerate(pairwise(units), 1):
+        if before.name and unit.name:
+            found[n].add("name:later")
 
 
 def _passage(units: Sequence[_Type], found: Found) -> None:
@@ -234,8 +216,7 @@ def _passage(units: Sequence[_Type], found: Found) -> None:
     for n, unit in enumerate(units):
         counts.update(unit.genres)
         for name, count in counts.items():
-            short = name.partition(":")[2]
-            needed, share = NEEDED.get(short, 3), SHARE.get(short, 0.2)
+            needed, share = NEEDED.get(name, (3, 0.2))
             if name in _RIVALS:
                 holds = count >= 2 and count > counts[_RIVALS[name]]
             else:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ....benchmark.errors import UsageError
+from ..windows import WINDOW
 from .context import unit_places
-from .lexicon import Lexicon, shipped_lexicon
-from .names import PIECE_FAMILIES, PROPERTY_FAMILIES, RELATIONS, Name, parse
-from .phrases import wording
+from .lexicon import shipped_lexicon
+from .names import PIECE_FAMILIES, PROPERTY_FAMILIES, RELATIONS, Name, parse, wording
 from .properties import properties
-from .words import LENGTH, HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
+from .words import HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
 
 CHUNK = 2_000  # windows computed at a time; bounds memory, changes no value
 TOPIC_WORDS = 2  # content words of a category that a passage needs so far to be about it
@@ -61,16 +61,12 @@ def _incidence(held: Sequence[Iterable[str]], names: Sequence[str]) -> sparse.cs
 
 
 def _shifted(table: sparse.csr_matrix, frame: Frame, steps: int) -> sparse.csr_matrix:
-    """Properties of the unit some steps before each (after it if negative)."""
-    n_units = len(frame.type_of)
-    other = np.arange(n_units) - steps
-    inside = (other >= 0) & (other < n_units)
-    other = np.where(inside, other, 0)
-    if n_units:
-        inside &= frame.window_of[other] == frame.window_of
+    """Properties of the unit some steps before each."""
+    places = np.arange(len(frame.type_of))
+    other = np.maximum(places - steps, 0)
+    inside = (places >= steps) & (frame.window_of[other] == frame.window_of)
     # the last row of the table is empty
-    rows = np.where(inside, frame.type_of[other] if n_units else 0, table.shape[0] - 1)
-    return table[rows]
+    return table[np.where(inside, frame.type_of[other], table.shape[0] - 1)]
 
 
 def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -80,13 +76,10 @@ def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def _since(table: sparse.csr_matrix, frame: Frame, group: Ints) -> sparse.csr_matrix:
     """Whether an earlier unit of the same group has the property; groups ascend."""
-    held = table[frame.type_of].tocoo()
-    n_columns = table.shape[1]
-    order = np.lexsort((held.row, held.col, group[held.row]))
+    held, n_columns = table[frame.type_of].tocoo(), table.shape[1]
+    order = np.argsort(held.row, kind="stable")
     rows, columns = held.row[order].astype(np.int64), held.col[order].astype(np.int64)
-    key = group[rows] * n_columns + columns
-    first = np.ones(len(key), dtype=bool)
-    first[1:] = key[1:] != key[:-1]
+    _, first = np.unique(group[rows] * n_columns + columns, return_index=True)
     rows, columns = rows[first], columns[first]
     ends = np.searchsorted(group, group[rows], side="right")
     later = ranges(rows + 1, ends)
@@ -118,13 +111,12 @@ def related(relation: str, table: sparse.csr_matrix, frame: Frame) -> sparse.csr
 
     `table` holds properties of distinct units, (n_types + 1, n_properties), the last row empty.
     """
-    steps = {"": 0, "previous": 1, "next": -1, "second-previous": 2}
+    steps = {"": 0, "previous": 1, "second-previous": 2}
     if relation in steps:
         return _shifted(table, frame, steps[relation])
     if relation == "lately":
-        return _ones(
-            _shifted(table, frame, 1) + _shifted(table, frame, 2) + _shifted(table, frame, 3)
-        )
+        first, second, third = (_shifted(table, frame, back) for back in (1, 2, 3))
+        return _ones(first + second + third)
     if relation == "sentence":
         return _since(table, frame, frame.sentence_of)
     if relation == "earlier":
@@ -139,17 +131,15 @@ def _to_tokens(
 ) -> sparse.csr_matrix:
     """Values of the tokens of windows, from the first to before the last, by those of units."""
     first, last = units.first_token[part], units.last_token[part]
-    tokens = ranges(first, last + 1) - windows[0] * LENGTH
+    tokens = ranges(first, last + 1) - windows[0] * WINDOW
     of = np.repeat(np.arange(len(first)), last - first + 1)
-    belongs = _flags(tokens, of, ((windows[1] - windows[0]) * LENGTH, len(first)))
+    belongs = _flags(tokens, of, ((windows[1] - windows[0]) * WINDOW, len(first)))
     return _ones((belongs @ values).tocsr())
 
 
-def _of_units(
-    units: Units, names: Sequence[Name], lexicon: Lexicon
-) -> tuple[sparse.csr_matrix, list[int]]:
+def _of_units(units: Units, names: Sequence[Name]) -> tuple[sparse.csr_matrix, list[int]]:
     """Values of predicates about units, on tokens, and which of the names each column is."""
-    held = [frozenset(properties(*each, lexicon)) for each in units.types]
+    held = [frozenset(properties(*each, shipped_lexicon())) for each in units.types]
     wanted: dict[str, list[int]] = {relation: [] for relation in ("", *RELATIONS)}
     for number, name in enumerate(names):
         if name.family in PROPERTY_FAMILIES:
@@ -191,17 +181,14 @@ def _of_tokens(units: Units, names: Sequence[Name]) -> Mapping[int, Ints]:
             found[number] = pieces[name.argument]
         elif name.family == "previous-piece":
             after = pieces[name.argument] + 1
-            found[number] = after[after % LENGTH != 0]
+            found[number] = after[after % WINDOW != 0]
         elif name.base in places:
             found[number] = places[name.base]
     return found
 
 
 def evaluate_named(
-    names: Sequence[str],
-    windows: NDArray[np.integer],
-    tokenizer: HasVocabulary,
-    lexicon: Lexicon | None = None,
+    names: Sequence[str], windows: NDArray[np.integer], tokenizer: HasVocabulary
 ) -> sparse.csc_matrix:
     """Values of predicates by their names, each named once, on windows of ids, (n_windows, 32).
 
@@ -209,12 +196,11 @@ def evaluate_named(
     of no predicate with `UsageError`, other shapes and ids outside the vocabulary with
     `ValueError`.
     """
-    lexicon = lexicon or shipped_lexicon()
     for name in names:
-        wording(name, lexicon)
+        wording(name)  # refuses what is none
     parsed = [parse(name) for name in names]
     units = annotate(windows, tokenizer)
-    on_units, order = _of_units(units, parsed, lexicon)
+    on_units, order = _of_units(units, parsed)
     tokens = _of_tokens(units, parsed)
     on_tokens = _columns(list(tokens.values()), len(units.ids))
     both = sparse.hstack([on_units, on_tokens], format="csc", dtype=np.uint8)

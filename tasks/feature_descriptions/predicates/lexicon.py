@@ -20,26 +20,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from ....benchmark.errors import IntegrityError
-from .build_lexicon import SCHEMA
 
+SCHEMA = "introspect-bench/lexicon/1"  # schema of the lexicon file
+FAMILIES = ("noun-file", "verb-file", "about")  # categories of the file that are read
 LEXICON_SHA256 = "daa83731873d1b1579d0fc35c9d64f6288af520c7ed53d42dcc057109aa55489"
-"""Hash of the lexicon file that is shipped."""
+"""Hash of the lexicon file that is shipped, which is a part of the judge's id."""
 
 _COUNT = re.compile(r"([nvar])(\d+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Category:
-    """A named set of words."""
-
-    name: str  # name as phrases show it
-    proper: bool  # whether most of its words are proper names
-    n_words: int  # number of words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +52,7 @@ class Lexicon:
     counts: Mapping[str, Mapping[str, int]]
     """Tags in WordNet's concordances by word and part of speech (n, v, a, r)."""
     exceptions: Mapping[str, Mapping[str, str]]  # base form of irregular forms by part of speech
-    derived: Mapping[str, tuple[str, ...]]
-    """Words that WordNet links as derived from or to a word, in order."""
-    categories: Mapping[str, Mapping[str, Category]]  # categories by family and name
+    categories: Mapping[str, Sequence[str]]  # names by family, in order
     members: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Names of a word's categories by family and word."""
     lists: Mapping[str, WordList]  # hand-made lists by name
@@ -98,27 +88,22 @@ def _inverse(sets: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 def _lexicon(stored: Mapping[str, Any], lists: Mapping[str, WordList]) -> Lexicon:
     words: list[str] = stored["words"]
-    derived: dict[str, list[str]] = defaultdict(list)
-    for a, b in stored["derived"]:
-        derived[words[a]].append(words[b])
-        derived[words[b]].append(words[a])
-    categories: dict[str, dict[str, Category]] = {}
-    members = {}
-    for family, sets in stored["sets"].items():
-        held = {n: [words[at] for at in accumulate(entry["words"])] for n, entry in sets.items()}
-        members[family] = _inverse(held)
-        categories[family] = {
-            n: Category(name=entry["name"], proper=entry["proper"], n_words=len(held[n]))
-            for n, entry in sets.items()
-        }
+    members = {
+        family: _inverse(
+            {
+                name: [words[place] for place in accumulate(entry["words"])]
+                for name, entry in stored["sets"][family].items()
+            }
+        )
+        for family in FAMILIES
+    }
     return Lexicon(
         counts={
             word: {part: int(n) for part, n in _COUNT.findall(text)}
             for word, text in zip(words, stored["counts"], strict=True)
         },
         exceptions=stored["exceptions"],
-        derived={word: tuple(sorted(others)) for word, others in derived.items()},
-        categories=categories,
+        categories={family: tuple(stored["sets"][family]) for family in FAMILIES},
         members=members,
         lists=lists,
         lists_of=_inverse({name: sorted(entry.words) for name, entry in lists.items()}),
@@ -131,18 +116,14 @@ def read_lexicon(raw: bytes) -> Lexicon:
     stored = json.loads(gzip.decompress(raw))
     if stored.get("schema") != SCHEMA:
         raise IntegrityError(f"lexicon: schema must be {SCHEMA}, not {stored.get('schema')!r}")
-    return _lexicon(stored, read_lists(_shipped("lists.toml").decode()))
-
-
-def _shipped(name: str) -> bytes:
-    package = "introspect_bench.tasks.feature_descriptions.predicates"
-    return resources.files(package).joinpath(name).read_bytes()
+    lists = Path(__file__).with_name("lists.toml").read_text("utf-8")
+    return _lexicon(stored, read_lists(lists))
 
 
 @cache
 def shipped_lexicon() -> Lexicon:
     """The lexicon of this package; refuses a file other than the one this code was written for."""
-    raw = _shipped("lexicon.json.gz")
+    raw = Path(__file__).with_name("lexicon.json.gz").read_bytes()
     found = hashlib.sha256(raw).hexdigest()
     if found != LEXICON_SHA256:
         raise IntegrityError(f"lexicon.json.gz: sha256 must be {LEXICON_SHA256}, not {found}")

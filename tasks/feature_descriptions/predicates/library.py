@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ....benchmark.errors import CheckFailedError
-from .lexicon import Lexicon
-from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse
-from .phrases import phrases, wordings
+from .lexicon import shipped_lexicon
+from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse, phrases, wordings
 from .properties import properties
 from .words import HasVocabulary, annotate, encode
 
 LIMITS = {
     "": 3_000,
     "previous": 500,
-    "next": 400,
     "second-previous": 150,
     "lately": 150,
     "sentence": 100,
@@ -34,26 +32,24 @@ LIMITS = {
 }
 """How many of the most frequent members of a counted family enter, by relation."""
 
-AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800, "word-family": 800}
+AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800}
 """The same for families that are many and alike."""
 _SMALL = ("kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list", "pos")
 _RELATED = {
     "previous": ("word", *_SMALL, "noun-file", "verb-file", "script"),
-    "next": ("word", *_SMALL, "noun-file", "verb-file", "script"),
     "second-previous": ("word", *_SMALL),
     "lately": ("word", "mark", "mark-kind", "list", "noun-file", "verb-file"),
     "sentence": ("word", "mark", "list", "noun-file", "verb-file"),
-    "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
+    "earlier": ("word", "list", "about", "noun-file", "mark"),
 }
 """Families of properties that relations are applied to."""
-TOPIC_MEMBERS = 60  # words from which a category of nouns is a topic
-_COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
+_COUNTED = ("word", "numeral", "lemma", "suffix", "prefix", "mark")
 """Families whose members are those that are frequent in the windows."""
 _YEARS = (
     *(f"year-{century}xx" for century in range(10, 21)),
     *(f"year-{decade}x" for decade in range(170, 210)),
 )
-_DISTINCT = {"lemma": 2, "word-family": 3, "suffix": 4, "prefix": 4}
+_DISTINCT = {"lemma": 2, "suffix": 4, "prefix": 4}
 """Distinct frequent words that a member of these families needs."""
 
 
@@ -62,7 +58,7 @@ class Frequent:
     """What is frequent in some windows, most frequent first, ties in order of the alphabet."""
 
     members: dict[str, tuple[str, ...]]
-    """Arguments by family: words, numerals, lemmas, word families, affixes, marks."""
+    """Arguments by family: words, numerals, lemmas, affixes, marks."""
     pieces: tuple[str, ...]
     """Tokens that are less than a whole word or number, or more than one mark."""
 
@@ -73,18 +69,18 @@ def _ranked(counts: Counter[str], at_least: int) -> tuple[str, ...]:
 
 
 def count_frequent(
-    windows: NDArray[np.integer], tokenizer: HasVocabulary, lexicon: Lexicon, *, at_least: int
+    windows: NDArray[np.integer], tokenizer: HasVocabulary, *, at_least: int
 ) -> Frequent:
     """What occurs at least so many times in windows of token ids, (n_windows, 32).
 
-    An affix, lemma or word family also needs several frequent words.
+    An affix or lemma also needs several frequent words.
     """
     units = annotate(windows, tokenizer)
     totals = np.bincount(units.type_of, minlength=len(units.types)).tolist()
     counts: dict[str, Counter[str]] = {family: Counter() for family in _COUNTED}
     words: dict[str, set[str]] = {}
     for (kind, text), total in zip(units.types, totals, strict=True):
-        names = set(properties(kind, text, lexicon))
+        names = set(properties(kind, text, shipped_lexicon()))
         for name in names:
             family, _, argument = name.partition(":")
             if family in counts:
@@ -105,7 +101,8 @@ def count_frequent(
     return Frequent(members=members, pieces=_ranked(pieces, at_least))
 
 
-def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+def _arguments(family: str, relation: str, frequent: Frequent) -> Iterator[str]:
+    lexicon = shipped_lexicon()
     if family in frequent.members:
         found = frequent.members[family]
         if relation == "earlier" and family == "word":
@@ -115,8 +112,6 @@ def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent)
         yield from lexicon.lists
     elif family in lexicon.categories:
         yield from lexicon.categories[family]
-    elif family in ("initial", "final"):
-        yield from "abcdefghijklmnopqrstuvwxyz"
     else:
         fixed = (name.partition(":") for name in wordings("property"))
         yield from (argument for other, _, argument in fixed if other == family)
@@ -124,9 +119,9 @@ def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent)
         yield from _YEARS
 
 
-def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+def _names(frequent: Frequent) -> Iterator[str]:
     for family in PROPERTY_FAMILIES:
-        for argument in _arguments(family, "", lexicon, frequent):
+        for argument in _arguments(family, "", frequent):
             yield f"{family}:{argument}"
     for piece in frequent.pieces[: LIMITS[""]]:
         yield f"piece:{piece}"
@@ -136,24 +131,22 @@ def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
         )
     for relation, families in _RELATED.items():
         for family in families:
-            for argument in _arguments(family, relation, lexicon, frequent):
+            for argument in _arguments(family, relation, frequent):
                 yield f"{relation}-{family}:{argument}"
     for piece in frequent.pieces[: LIMITS["previous"]]:
         yield f"previous-piece:{piece}"
-    for family in ("about", "domain", "noun-file", "noun-category"):
-        for argument, category in lexicon.categories.get(family, {}).items():
-            if family != "noun-category" or category.n_words >= TOPIC_MEMBERS:
-                yield f"topic-{family}:{argument}"
+    for argument in shipped_lexicon().categories["about"]:
+        yield f"topic-about:{argument}"
 
 
-def build_library(lexicon: Lexicon, frequent: Frequent) -> dict[str, tuple[str, ...]]:
+def build_library(frequent: Frequent) -> dict[str, tuple[str, ...]]:
     """Wordings of all predicates by name, simple ones first; no two share one."""
     library: dict[str, tuple[str, ...]] = {}
     owner: dict[str, str] = {}
-    for name in _names(lexicon, frequent):
+    for name in _names(frequent):
         if name in library:
             raise CheckFailedError(f"two predicates of the library are called {name!r}")
-        library[name] = phrases(name, lexicon)
+        library[name] = phrases(name)
         for phrase in library[name]:
             if owner.setdefault(phrase, name) != name:
                 raise CheckFailedError(f"{owner[phrase]!r} and {name!r} are both {phrase!r}")

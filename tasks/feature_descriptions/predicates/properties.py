@@ -10,16 +10,42 @@ import unicodedata
 from collections.abc import Iterator
 
 from .lexicon import Analysis, Lexicon, analyse
-from .marks import KINDS, SCRIPTS, mark_name
+from .names import mark_name
 from .words import normal
 
 AFFIX_LENGTHS = range(2, 6)  # letters of a prefix or suffix
-
 STEM = 3  # letters that a word must have beyond its prefix, or beyond its suffix
 
-_NOUNS = ("noun-file", "noun-category")
-_VERBS = ("verb-file", "verb-category")
-_ADJECTIVES = ("adjective-kind", "attribute")
+_MARK_KINDS = {
+    "sentence-end": ".!?\u2026",
+    "pause": ",;:",
+    "opening-bracket": "([{",
+    "closing-bracket": ")]}",
+    "bracket": "()[]{}",
+    "angle": "<>",
+    "quote": "'\"`\u2018\u2019\u201c\u201d",
+    "double-quotes": '"\u201c\u201d',
+    "dash": "-\u2013\u2014",
+    "long-dash": "\u2013\u2014",
+    "currency": "$\u00a3\u20ac\u00a5",
+    "math": "+=<>\u00d7\u00f7\u00b1^\u2212\u2264\u2265",
+    "code": "{}[]<>=_;/\\|#*&@$^~`",
+}
+"""First characters of kinds of marks."""
+
+_SCRIPTS = {
+    "accented": "LATIN",
+    "greek": "GREEK",
+    "cyrillic": "CYRILLIC",
+    "hebrew": "HEBREW",
+    "arabic": "ARABIC",
+    "devanagari": "DEVANAGARI",
+    "thai": "THAI",
+    "han": "CJK",
+    "kana": "HIRAGANA KATAKANA",
+    "hangul": "HANGUL",
+}
+"""First words of Unicode names of the letters of scripts."""
 
 
 def _casing(text: str) -> Iterator[str]:
@@ -41,20 +67,12 @@ def _casing(text: str) -> Iterator[str]:
 
 
 def _spelling(word: str) -> Iterator[str]:
-    """`prefix:` and `suffix:` of 2 to 5 letters, `initial:`, `final:`, `length:`."""
-    if not (word.isascii() and word.isalpha()):
-        return
-    yield f"initial:{word[0]}"
-    yield f"final:{word[-1]}"
-    for n in AFFIX_LENGTHS:
-        if len(word) >= n + STEM:
-            yield f"prefix:{word[:n]}"
-            yield f"suffix:{word[-n:]}"
-    yield f"length:{len(word)}" if len(word) < 8 else "length:8-or-more"
-    if len(word) >= 10:
-        yield "length:10-or-more"
-    if len(word) >= 12:
-        yield "length:12-or-more"
+    """`prefix:` and `suffix:` of 2 to 5 letters."""
+    if word.isascii() and word.isalpha():
+        for n in AFFIX_LENGTHS:
+            if len(word) >= n + STEM:
+                yield f"prefix:{word[:n]}"
+                yield f"suffix:{word[-n:]}"
 
 
 def _script(text: str) -> Iterator[str]:
@@ -62,7 +80,7 @@ def _script(text: str) -> Iterator[str]:
     if text.isascii():
         return
     names = {unicodedata.name(c, "").split(" ")[0] for c in text if not c.isascii()}
-    found = [name for name, entry in SCRIPTS.items() if names & set(entry.split())]
+    found = [name for name, entry in _SCRIPTS.items() if names & set(entry.split())]
     yield from (f"script:{name}" for name in found)
     if any(name != "accented" for name in found):
         yield "script:non-latin"
@@ -97,37 +115,21 @@ def _parts_of_speech(text: str, analysis: Analysis, lexicon: Lexicon) -> Iterato
         yield "pos:noun-or-verb"
 
 
-def _meanings(analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """`lemma:`, `word-family:` and the categories of WordNet.
+def _meanings(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
+    """`lemma:`, `noun-file:` and `verb-file:` of WordNet, and `about:`, the lists of empath.
 
-    A word is in a category of nouns (verbs, adjectives) if it can be a noun (verb, adjective) and
-    its base form is in it. A word family is a word, the words that WordNet links to it as derived,
-    and all their forms.
+    A word is in a class of nouns (verbs) if it can be a noun (verb) and its base form is in it. A
+    list of empath holds the word or one of its base forms.
     """
-    bases = {base for part, base in analysis.lemmas.items() if analysis.can_be(part)}
-    for base in sorted(bases):
-        yield f"lemma:{base.lower()}"
-    for word in sorted(bases.union(*(lexicon.derived.get(base, ()) for base in bases))):
-        yield f"word-family:{word.lower()}"
-    families = {"n": _NOUNS, "v": _VERBS, "a": _ADJECTIVES}
-    for part, base in analysis.lemmas.items():
-        if analysis.can_be(part):
-            for family in families.get(part, ()):
-                for name in lexicon.members.get(family, {}).get(base, ()):
-                    yield f"{family}:{name}"
-    for base in sorted(bases):
-        for name in lexicon.members.get("domain", {}).get(base, ()):
-            yield f"domain:{name}"
-
-
-def _about(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """`about:`: lists of empath, which hold the word or one of its base forms."""
-    if word in lexicon.closed:
-        return
-    about = lexicon.members.get("about", {})
-    bases = (base for part, base in analysis.lemmas.items() if analysis.can_be(part))
-    for base in {word, *bases}:
-        yield from (f"about:{name}" for name in about.get(base, ()))
+    lemmas = {part: base for part, base in analysis.lemmas.items() if analysis.can_be(part)}
+    bases = set(lemmas.values())
+    yield from (f"lemma:{base.lower()}" for base in bases)
+    classes = {"n": "noun-file", "v": "verb-file"}
+    held = [(classes[part], base) for part, base in lemmas.items() if part in classes]
+    if word not in lexicon.closed:
+        held += [("about", base) for base in {word, *bases}]
+    for family, base in held:
+        yield from (f"{family}:{name}" for name in lexicon.members[family].get(base, ()))
 
 
 def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
@@ -141,8 +143,7 @@ def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
             yield f"list:{name}"
     analysis = analyse(text.replace("\u2019", "'"), lexicon)
     yield from _parts_of_speech(text, analysis, lexicon)
-    yield from _meanings(analysis, lexicon)
-    yield from _about(word, analysis, lexicon)
+    yield from _meanings(word, analysis, lexicon)
 
 
 def _number(text: str) -> Iterator[str]:
@@ -175,7 +176,7 @@ def _number(text: str) -> Iterator[str]:
 def _mark(text: str) -> Iterator[str]:
     """`mark:` the mark itself, `mark-kind:` its kinds by its first character."""
     yield f"mark:{mark_name(text)}"
-    for name, entry in KINDS.items():
+    for name, entry in _MARK_KINDS.items():
         if text[0] in entry:
             yield f"mark-kind:{name}"
     if len(text) > 1:

@@ -24,13 +24,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-LENGTH = 32  # tokens in a window
+from ..windows import WINDOW
 
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u0dff\u0e31-\u0eff])"
 _CLITIC = rf"(?i:s|re|ve|ll|d|m)(?!{_LETTER})"
@@ -119,16 +120,14 @@ def cut(text: str) -> Iterator[tuple[str, int, int]]:
 
 def _byte_starts(text: str) -> list[int]:
     """Byte offset of every character of a text, and of its end."""
-    starts = [0]
-    for character in text:
-        starts.append(starts[-1] + len(character.encode("utf-8", errors="surrogateescape")))
-    return starts
+    sizes = (len(character.encode("utf-8", errors="surrogateescape")) for character in text)
+    return list(accumulate(sizes, initial=0))
 
 
 def annotate(windows: NDArray[np.integer], tokenizer: HasVocabulary) -> Units:
     """Units of windows, (n_windows, 32), of a tokenizer's ids."""
-    if windows.ndim != 2 or windows.shape[1] != LENGTH:
-        raise ValueError(f"windows must have the shape (n, {LENGTH}), not {windows.shape}")
+    if windows.ndim != 2 or windows.shape[1] != WINDOW:
+        raise ValueError(f"windows must have the shape (n, {WINDOW}), not {windows.shape}")
     raw = piece_bytes(tokenizer)
     ids = np.asarray(windows, dtype=np.int64).ravel()
     if ids.size and not (ids.min() >= 0 and ids.max() < len(raw)):
@@ -185,32 +184,16 @@ def token_places(units: Units) -> Mapping[str, Ints]:
     kind_of = kinds[units.type_of] if len(kinds) else kinds
     split = units.last_token > units.first_token
     words, numbers = (kind_of == "word") & split, (kind_of == "number") & split
-    first, last = units.first_token[words], units.last_token[words]
-    number = units.first_token[numbers]
+    later = units.first_token + 1
     tokens = np.arange(len(units.ids))
-    position = tokens % LENGTH
     begins = np.array([text[:1].isalpha() for text in units.pieces], dtype=bool)
     blank = np.array([bool(text) and not text.strip(" ") for text in units.pieces], dtype=bool)
     found = {
-        "piece-place:whole": units.first_token[(kind_of == "word") & ~split],
-        "piece-place:first": first,
-        "piece-place:second": first + 1,
-        "piece-place:continuation": ranges(first + 1, last + 1),
-        "piece-place:last": last,
-        "piece-place:middle": ranges(first + 1, last),
-        "piece-place:split": ranges(first, last + 1),
+        "piece-place:second": later[words],
+        "piece-place:continuation": ranges(later[words], units.last_token[words] + 1),
         "piece-place:unspaced": tokens[begins[units.ids]],
         "piece-place:spaces": tokens[blank[units.ids]],
-        "piece-place:number-first": number,
-        "piece-place:number-later": ranges(number + 1, units.last_token[numbers] + 1),
-        "place:token-first": tokens[position == 0],
-        "place:token-second": tokens[position == 1],
-        "place:tokens-1-4": tokens[position < 4],
-        "place:tokens-1-8": tokens[position < 8],
-        "place:tokens-1-16": tokens[position < 16],
-        "place:tokens-17-32": tokens[position >= 16],
-        "place:tokens-25-32": tokens[position >= 24],
-        "place:token-last": tokens[position == LENGTH - 1],
+        "piece-place:number-later": ranges(later[numbers], units.last_token[numbers] + 1),
     }
     return {name: np.unique(held) for name, held in found.items()}
 

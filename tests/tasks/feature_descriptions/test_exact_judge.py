@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
+from tiny_embedders import LetterEmbedder
 from tiny_predicates import windows_of
 
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied, join, wordings_of
@@ -15,7 +14,6 @@ from introspect_bench.tasks.feature_descriptions.judge.exact import (
     exact_meaning,
     normal,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
 NAMES = (
     *("word:to", "word:dog", "mark:comma", "pos:noun", "list:question-word", "previous-word:how"),
@@ -34,37 +32,22 @@ CONJUNCTIONS = (
 TEXT = ["How", " to", " dog", ",", " to", " how", " to", " dog"]
 
 
-class LetterEmbedder:
-    """Unit vectors of the counts of letters."""
-
-    sha256 = "e" * 64
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        letters = "abcdefghijklmnopqrstuvwxyz"
-        rows = np.array([[1e-6 + text.lower().count(x) for x in letters] for text in texts])
-        unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return unit.astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExactJudge, np.ndarray]:
     windows, tokenizer = windows_of(TEXT)
     made = ExactJudge(
-        NAMES,
-        CONJUNCTIONS,
+        (*NAMES, *CONJUNCTIONS),
         embedder=LetterEmbedder(),
         tokenizer=tokenizer,
-        lexicon=shipped_lexicon(),
         folder=tmp_path_factory.mktemp("phrases"),
     )
     return made, windows
 
 
 def test_every_wording_means_its_conjunction(judge: tuple[ExactJudge, np.ndarray]) -> None:
-    lexicon = shipped_lexicon()
     for name in CONJUNCTIONS:
         expected = exact_meaning(name)
-        found = judge[0].meanings([*wordings_of(name, lexicon), denied(name, lexicon)])
+        found = judge[0].meanings([*wordings_of(name), denied(name)])
         assert found[:3] == [expected] * 3, name
         assert found[3] == exact_meaning(name, denied=True)
 

@@ -17,6 +17,7 @@ from introspect_bench.tasks.feature_descriptions.build.search import (
 )
 from introspect_bench.tasks.feature_descriptions.build.splits import (
     FeatureCandidate,
+    clusters,
     draw,
     kept_as,
     settled,
@@ -32,12 +33,10 @@ from introspect_bench.tasks.feature_descriptions.judge.conjunctions import (
 NAMES = ("word:a", "word:b", "previous-word:a", "previous-word:b", "inside:quotation")
 
 
-def test_slots_leave_out_what_is_cut_or_ahead() -> None:
+def test_parts_stand_in_different_slots() -> None:
     assert slot("word:to") == "thing"
     assert slot("previous-list:question-word") == "previous"
     assert slot("inside:quotation") == "inside"
-    for name in ("next-word:a", "place:token-first", "place:tokens-1-4", "inside:question"):
-        assert slot(name) is None
     name = join(["inside:quotation", "word:to", "previous-word:a"])
     assert name == "all(word:to;previous-word:a;inside:quotation)"
     assert parts_of(name) == ["word:to", "previous-word:a", "inside:quotation"]
@@ -60,7 +59,7 @@ def made(seed: int = 0, n: int = 400) -> tuple[np.ndarray, sparse.csc_matrix]:
 def test_the_search_finds_what_trying_all_finds() -> None:
     _, predicates = made()
     dense = predicates.toarray().astype(float)
-    slots = np.array([SLOTS.index(str(slot(name))) for name in NAMES])
+    slots = np.array([SLOTS.index(slot(name)) for name in NAMES])
     rng = np.random.default_rng(1)
     activation = dense[:, 0] * dense[:, 3] * dense[:, 4] * (2 + rng.random(len(dense)))
     activation[rng.random(len(dense)) < 0.02] = 1.0
@@ -85,7 +84,7 @@ def test_a_context_is_described_and_scored_on_the_other_half() -> None:
     dense = predicates.toarray()
     parts = Parts(
         names=NAMES,
-        slots=np.array([SLOTS.index(str(slot(name))) for name in NAMES]),
+        slots=np.array([SLOTS.index(slot(name)) for name in NAMES]),
         values=predicates,
     )
     rng = np.random.default_rng(2)
@@ -216,3 +215,26 @@ def test_the_nearest_training_feature_never_means_the_same() -> None:
         assert nearest.described.name != feature.described.name
     assert settled(train, []) == [0, 1, 2, 3, 4]
     assert settled(train[:2], drawn[:1]) == []
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def test_chains_of_near_duplicates_are_one_cluster() -> None:
+    angles = np.deg2rad([0, 20, 40, 120, 125, 200])  # cos 20 degrees = 0.94, cos 40 = 0.77
+    found = clusters(unit(np.stack([np.cos(angles), np.sin(angles)], axis=1)))
+    assert found[0] == found[1] == found[2]
+    assert found[3] == found[4]
+    assert len({found[0], found[3], found[5]}) == 3
+    with pytest.raises(ValueError, match="length 1"):
+        clusters(np.ones((2, 2), dtype=np.float32))
+
+
+def test_many_vectors_are_compared_across_blocks_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    rows = unit(rng.standard_normal((2_500, 64)))
+    rows[2_400] = rows[3]
+    found = clusters(rows)
+    assert found[2_400] == found[3]
+    assert len(set(found.tolist())) == 2_499

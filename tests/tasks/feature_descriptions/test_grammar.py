@@ -13,7 +13,6 @@ from introspect_bench.tasks.feature_descriptions.judge.conjunctions import (
     wordings_of,
 )
 from introspect_bench.tasks.feature_descriptions.judge.grammar import Context, read
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
 PLACES = [form for forms in clause_table("place").values() for form in forms]
 EXAMPLES = (
@@ -35,8 +34,7 @@ def test_every_wording_is_taken_apart_as_it_was_made(parts: tuple[str, ...]) -> 
     name = join(parts)
     expected = [slot(part) for part in parts_of(name) if slot(part) != "thing"]
     has_thing = any(slot(part) == "thing" for part in parts)
-    lexicon = shipped_lexicon()
-    for text in wordings_of(name, lexicon):
+    for text in wordings_of(name):
         reading = read(text, PLACES)
         stated = [one.slot for one in reading.contexts if one.slot is not None]
         assert stated == [each for each in expected if each not in _PLACE_SLOTS], text
@@ -45,7 +43,7 @@ def test_every_wording_is_taken_apart_as_it_was_made(parts: tuple[str, ...]) -> 
         assert not reading.denied
         if has_thing:
             assert reading.thing, text
-    opposite = read(denied(name, lexicon), PLACES)
+    opposite = read(denied(name), PLACES)
     assert opposite.denied
     assert len(opposite.contexts) == len(expected)
 

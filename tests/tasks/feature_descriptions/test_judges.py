@@ -1,8 +1,9 @@
-"""The judges of a suite: found in the package or beside the suite, and the ones it names."""
+"""The judges of a suite, what they predict as it is stored, and descriptions dealt to others."""
 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,18 @@ from tiny_simulators import lessons_of_pairs, pairs, save_base
 
 from introspect_bench.benchmark.backends.simulator.examples import TrainingSettings
 from introspect_bench.benchmark.backends.simulator.train import Base, train_simulator
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge import judges
 from introspect_bench.tasks.feature_descriptions.judge.judges import (
+    Exact,
     Simulating,
-    exact_judge,
     judge_id,
     open_judges,
     open_simulator,
     quantise,
+    shuffled,
 )
 
 WINDOWS = np.random.default_rng(0).integers(3, 9, size=(2, 16, 32)).astype(np.int32)
@@ -111,7 +113,7 @@ def test_exact_predicates_say_how_they_read(
     monkeypatch.setattr(judges, "cache_dir", lambda: tmp_path)
     windows, tokenizer = windows_of(["how", " to", " dog", " to"])
     names = ["word:to", "word:dog", "previous-word:how", "all(word:to;previous-word:how)"]
-    judge = exact_judge(names, LetterEmbedder(), tokenizer)
+    judge = Exact(names, LetterEmbedder(), tokenizer)
     texts = ["the word 'to' right after the word 'how'", "xxxx qqqq", "dogs to hows"]
     shown = np.stack([np.repeat(windows, 16, axis=0)] * len(texts))
     found = judge.find(texts, shown)
@@ -121,6 +123,32 @@ def test_exact_predicates_say_how_they_read(
     assert np.flatnonzero(first[3]).tolist() == [1]
     assert set(first[3]) == {0, 255}
     assert not any(base64.b64decode(found[1]["predicted"]))
-    other = exact_judge(names[:3], LetterEmbedder(), tokenizer)
+    other = Exact(names[:3], LetterEmbedder(), tokenizer)
     assert other.id != judge.id
     assert judge.id.startswith("exact-predicates/grammar-1@")
+
+
+def test_quantised_activations_keep_their_ends() -> None:
+    found = quantise(np.array([0, 10, 5, 0.01, 0.03], np.float32))
+    assert found.tolist() == [0, 255, 128, 0, 1]
+    for wrong in (-0.1, 10.1, np.nan):
+        with pytest.raises(UsageError):
+            quantise(np.array([wrong], np.float32))
+
+
+@pytest.mark.parametrize(
+    "names", [list("aabbcc"), list("aaabbb"), [str(n) for n in range(9)], list("aaabcd")]
+)
+def test_a_shuffled_description_means_something_else(names: list[str]) -> None:
+    ways: Counter[tuple[int, ...]] = Counter()
+    for seed in range(30):
+        places = shuffled(names, np.random.default_rng(seed)).tolist()
+        assert sorted(places) == list(range(len(names)))
+        assert all(names[place] != name for place, name in zip(places, names, strict=True))
+        ways[tuple(places)] += 1
+    assert len(ways) > 3
+
+
+def test_too_many_of_one_meaning_cannot_be_shuffled() -> None:
+    with pytest.raises(UsageError, match="3 of 5"):
+        shuffled(list("aaabc"), np.random.default_rng(0))

@@ -8,6 +8,7 @@ import pytest
 from tiny_embedders import LetterEmbedder
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.tasks.feature_descriptions.judge import phrase_index as module
 from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
     OPPOSITE,
     THRESHOLD,
@@ -16,14 +17,13 @@ from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
     match,
     phrase_index,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
+from introspect_bench.tasks.feature_descriptions.predicates.names import phrases
 
 NAMES = ("word:the", "mark:comma", "word:dog", "case:capitalised", "mark:full-stop")
 
 
 def known(*names: str) -> dict[str, tuple[str, ...]]:
-    return {name: phrases(name, shipped_lexicon()) for name in names}
+    return {name: phrases(name) for name in names}
 
 
 @pytest.fixture
@@ -63,13 +63,14 @@ def test_the_opposite_is_told_apart(index: PhraseIndex, embedder: LetterEmbedder
 
 
 def test_what_is_near_nothing_stands_for_nothing(
-    index: PhraseIndex, embedder: LetterEmbedder
+    index: PhraseIndex, embedder: LetterEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["", "  ", "zzz qqq jjj", "anything but ", "everything except zzz qqq jjj"]
     assert [found.name for found in match(texts, index, embedder)] == [None] * 5
     far = match(["zzz qqq jjj"], index, embedder)[0]
     assert far.cosine < THRESHOLD
-    assert match(["zzz qqq jjj"], index, embedder, threshold=far.cosine)[0].name is not None
+    monkeypatch.setattr(module, "THRESHOLD", far.cosine)
+    assert match(["zzz qqq jjj"], index, embedder)[0].name is not None
 
 
 def test_of_equal_wordings_the_first_counts(embedder: LetterEmbedder, tmp_path: Path) -> None:

@@ -12,15 +12,13 @@ from tiny_predicates import windows_of
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.tasks.feature_descriptions.predicates import library as libraries
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.predicates.library import (
     Frequent,
     build_library,
     count_frequent,
     prune,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.names import parse
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
+from introspect_bench.tasks.feature_descriptions.predicates.names import parse, phrases
 
 ROWS = [
     ["The", " dog", " r", "an", " and", " the", " dogs", " run", "ning", " r", "an", '."'],
@@ -31,12 +29,12 @@ ROWS = [
 @pytest.fixture(scope="module")
 def frequent() -> Frequent:
     windows, tokenizer = windows_of(*ROWS)
-    return count_frequent(windows, tokenizer, shipped_lexicon(), at_least=2)
+    return count_frequent(windows, tokenizer, at_least=2)
 
 
 @pytest.fixture(scope="module")
 def library(frequent: Frequent) -> dict[str, tuple[str, ...]]:
-    return build_library(shipped_lexicon(), frequent)
+    return build_library(frequent)
 
 
 def test_frequent_members_are_counted_in_the_windows(frequent: Frequent) -> None:
@@ -50,7 +48,7 @@ def test_frequent_members_are_counted_in_the_windows(frequent: Frequent) -> None
 def test_every_predicate_has_three_wordings_and_shares_none(
     library: dict[str, tuple[str, ...]],
 ) -> None:
-    assert len(library) > 3_000
+    assert len(library) == 1_766
     counts = Counter(phrase for wordings in library.values() for phrase in wordings)
     assert counts.most_common(1)[0][1] == 1
     for wordings in library.values():
@@ -61,25 +59,25 @@ def test_every_predicate_has_three_wordings_and_shares_none(
 def test_names_carry_everything(library: dict[str, tuple[str, ...]]) -> None:
     for name, wordings in library.items():
         parsed = parse(name)
-        assert name == f"{parsed.kind}:{parsed.argument}"
-        assert phrases(name, shipped_lexicon()) == wordings
+        assert name == (f"{parsed.relation}-" if parsed.relation else "") + parsed.base
+        assert phrases(name) == wordings
 
 
 def test_the_library_is_the_same_again(
     library: dict[str, tuple[str, ...]], frequent: Frequent
 ) -> None:
-    assert list(build_library(shipped_lexicon(), frequent).items()) == list(library.items())
+    assert list(build_library(frequent).items()) == list(library.items())
 
 
 def test_two_predicates_of_one_wording_are_refused(
     frequent: Frequent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def same(name: str, _lexicon: object) -> tuple[str, ...]:
+    def same(name: str) -> tuple[str, ...]:
         return (f"the letter {name[-1]}",)
 
     monkeypatch.setattr(libraries, "phrases", same)
     with pytest.raises(CheckFailedError, match="are both 'the letter"):
-        build_library(shipped_lexicon(), frequent)
+        build_library(frequent)
 
 
 def test_values_of_a_library_are_those_of_its_names(library: dict[str, tuple[str, ...]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from tiny_targets import make_target
 
 from introspect_bench.benchmark.backends.autoencoder import (
@@ -16,9 +17,8 @@ from introspect_bench.benchmark.backends.autoencoder import (
     input_embeddings,
 )
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.build import stages
-from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, records
+from introspect_bench.tasks.feature_descriptions.build.build import records
 from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     derive,
@@ -27,6 +27,7 @@ from introspect_bench.tasks.feature_descriptions.build.draft import (
 from introspect_bench.tasks.feature_descriptions.build.matched import Side
 from introspect_bench.tasks.feature_descriptions.build.search import Described
 from introspect_bench.tasks.feature_descriptions.build.splits import FeatureCandidate
+from introspect_bench.tasks.feature_descriptions.build.stages import Layer
 
 LAYERS = (0, 2)
 SETTINGS = TokenizedSettings(latents=32, k=4, epochs=3, batch=128, dead_after=2000)
@@ -43,18 +44,13 @@ def windows(n: int = 150, seed: int = 0) -> np.ndarray:
 def fitted(folder: Path, target: Any, ids: np.ndarray) -> list[Layer]:
     stages.read_residuals(target, ids, folder, bos=0, layers=LAYERS, report=silent)
     embeddings, tokens = input_embeddings(target), ids.ravel()
-    found = []
-    for number in LAYERS:
-        table, share = stages.token_table(folder, number, tokens, embeddings)
-        weights = stages.autoencoder(folder, number, tokens, table, settings=SETTINGS, seed=0)
-        activations = stages.fitted_activations(folder, number, tokens, table, weights)
-        found.append(
-            Layer(number=number, table=table, share=share, weights=weights, activations=activations)
-        )
-    return found
+    return [
+        stages.fit_layer(folder, number, tokens, embeddings, settings=SETTINGS, seed=0)
+        for number in LAYERS
+    ]
 
 
-def test_reading_goes_on_where_it_was_killed_and_by_several(
+def test_reading_goes_on_where_it_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, ids = make_target(), windows(160)
@@ -65,10 +61,8 @@ def test_reading_goes_on_where_it_was_killed_and_by_several(
         raise KeyboardInterrupt
 
     common: dict[str, Any] = {"bos": 0, "layers": LAYERS}
-    stages.read_residuals(target, ids, parts, **common, report=silent, first=128)
     with pytest.raises(KeyboardInterrupt):
-        stages.read_residuals(target, ids, parts, **common, report=killed, last=128)
-    assert not stages.residuals_done(parts, len(ids))
+        stages.read_residuals(target, ids, parts, **common, report=killed)
     read: list[int] = []
     original = target.model.forward
 
@@ -77,9 +71,9 @@ def test_reading_goes_on_where_it_was_killed_and_by_several(
         return original(*args, **kwargs)
 
     monkeypatch.setattr(target.model, "forward", counted)
-    stages.read_residuals(target, ids, parts, **common, report=silent)
-    assert read == [64]
-    assert stages.residuals_done(parts, len(ids))
+    for _ in range(2):
+        stages.read_residuals(target, ids, parts, **common, report=silent)
+        assert read == [64, 32]
     for layer in LAYERS:
         np.testing.assert_array_equal(
             stages.load_residuals(whole, layer), stages.load_residuals(parts, layer)
@@ -95,8 +89,7 @@ def test_stages_are_kept_and_activations_computed_again_from_the_target(tmp_path
         assert (one.activations != other.activations).nnz == 0
         assert 0 < one.activations.nnz < one.activations.shape[0] * 32 / 2
     text = windows(100, seed=1)
-    weights = {one.name: (one.number, one.table, one.weights) for one in layers}
-    scored = stages.scored_activations(target, text, tmp_path, bos=0, layers=weights, report=silent)
+    scored = stages.scored_activations(target, text, tmp_path, bos=0, layers=layers, report=silent)
     sides = {name: Side(text, matrix) for name, matrix in scored.items()}
     found, splits = features(layers)
     made = records(
@@ -173,18 +166,32 @@ def _written(folder: Path, features: list[ContextFeature]) -> None:
         one = by_id[query["id"]]
         np.testing.assert_array_equal(arrays["windows"]["ids"][row], one.ids)
         np.testing.assert_array_equal(arrays["activations"]["activations"][row], one.activations)
-    broken = features[0].activations.copy()
-    broken[0, features[0].marks[0]] = 0  # the first mark is strong
-    fields = {name: getattr(features[0], name) for name in features[0].__slots__}
-    with pytest.raises(IntegrityError, match="silent"):
-        write_split(
-            root, "feature-descriptions", [ContextFeature(**fields | {"activations": broken})]
-        )
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "layers.0" / "table.safetensors"
-    write_safetensors_atomic(path, {"mean": np.zeros(3, dtype=np.float32)})
+@pytest.mark.parametrize("name", ["table.safetensors", "autoencoder.safetensors", "fitted.npz"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    target, ids = make_target(), windows(20)
+    fitted(tmp_path, target, ids)
+    path = tmp_path / "layers.0" / name
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(IntegrityError, match="delete it"):
-        stages.token_table(tmp_path, 0, np.zeros(1, dtype=np.int32), np.zeros((1, 2), "f4"))
+        fitted(tmp_path, target, ids)
+
+
+def test_a_build_killed_while_it_writes_activations_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, ids = make_target(), windows(20)
+    save = sparse.save_npz
+
+    def killed(file: Any, matrix: Any) -> None:
+        save(file, matrix)
+        if isinstance(file, Path):
+            file.write_bytes(file.read_bytes()[:20])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sparse, "save_npz", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tmp_path, target, ids)
+    assert [layer.activations.nnz > 0 for layer in fitted(tmp_path, target, ids)] == [True, True]

@@ -24,6 +24,7 @@ from introspect_bench.tasks.feature_descriptions.build.sampling import (
     Sampler,
     SamplingSettings,
     is_degenerate,
+    open_sampler,
     request,
 )
 
@@ -263,3 +264,13 @@ def test_uniforms_are_of_each_document_alone(
             sampler(target, tmp_path, settings=changed).batch(number)
     assert (np.concatenate(seen[1:]) == seen[0]).all()
     assert len(np.unique(seen[0])) == seen[0].size
+
+
+def test_batches_of_other_weights_are_not_reused(tmp_path: Path) -> None:
+    settings, tokenizer = SamplingSettings(seed=0, max_new_tokens=4, batch_size=2), make_tokenizer()
+    for name, seed in (("one", 0), ("other", 1)):
+        make_model("llama", tokenizer, seed=seed).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    for name, n_files in (("one", 1), ("one", 1), ("other", 2)):
+        open_sampler(tmp_path / name, tmp_path, settings=settings).batch(0)
+        assert len(list((tmp_path / "sampled").glob("*.json"))) == n_files
