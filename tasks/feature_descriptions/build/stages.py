@@ -218,7 +218,7 @@ def _fitted(
 def _trained(left: Floats, settings: Any, rng: np.random.Generator) -> Weights:
     from ....benchmark.backends.autoencoder import top_coefficients, train_tokenized
 
-    weights = train_tokenized(left, settings, rng=rng, report=lambda _step, _share: None)
+    weights = train_tokenized(left, settings, rng=rng)
     top = top_coefficients(left, weights, STRONGEST)
     weights["threshold"] = (THRESHOLD * top.mean(axis=1)).astype(np.float32)
     return weights
