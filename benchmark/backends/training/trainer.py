@@ -108,7 +108,7 @@ class Log(TrainerCallback):
             lines = [_line(row, state) for row in state.log_history]
             files.write_bytes_atomic(self._path, b"".join(lines))
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any, **_: Any) -> None:  # noqa: ARG002
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
         # the summary at the end is over the steps since the last start alone
         if "train_runtime" in logs:
