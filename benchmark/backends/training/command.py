@@ -95,7 +95,8 @@ def _planned(
     settings = replace(settings, evaluations=evaluations)
     tokenizer = load_tokenizer(folder)
     target = named_target(suites[0][1])
-    counts = target_tokenizer(target.name if target else None, settings.injection, progress)
+    name = None if target is None else target.name
+    counts = target_tokenizer(name, settings.injection, progress)
     encoder = Encoder(tokenizer, use_vectors=not request.no_vector, target_tokenizer=counts)
     progress("encoding queries")
     lessons, validation = _lessons(request, settings, suites, encoder, few)
