@@ -19,7 +19,7 @@ from tiny_lessons import (
     prompts_of,
     unit,
 )
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 
 from introspect_bench import baselines
 from introspect_bench.baselines import BASELINES, make_baseline
@@ -165,12 +165,8 @@ def test_an_empty_training_split_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["zero-shot", "few-shot"])
 def test_the_untrained_target_explains_itself(name: str, tmp_path: Path) -> None:
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(tmp_path / "target")
-    tokenizer.save_pretrained(tmp_path / "target")
-    suite = make_suite(
-        tmp_path / "suite", PATCHING, patching_splits(), target=str(tmp_path / "target")
-    )
+    target = str(save_model(tmp_path / "target"))
+    suite = make_suite(tmp_path / "suite", PATCHING, patching_splits(), target=target)
     injection = Injection(mode="add", layer=1)
     explainer, card = make_baseline(
         name, task=PATCHING, suite=suite, split="test", injection=injection, batch_size=3

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tiny_suites
-from program import PACKAGES, PATCHING, Call, the_sentence
+from program import PACKAGES, PATCHING, Call, refused, succeeded
 from scratch_git import Scratch
 from tiny_entries import forge, make_entry, set_field
 from tiny_plugins import LOADS, calculator, measured, reader
@@ -63,8 +63,7 @@ def suite(world: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     """Run an explainer of one's own on the suite, and submit what it replies."""
     words = ("run", "-m", model, "--suite", suite, "-t", PATCHING, "--no-score")
-    code, _, err = call(*words, "-o", model.rpartition(":")[2])
-    assert code == 0, err
+    succeeded(call(*words, "-o", model.rpartition(":")[2]))
     (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
     name = f"acme/my-{model.rpartition(':')[2]}"
     return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
@@ -118,10 +117,11 @@ def test_a_calculator_does_not_answer_without_the_target(
 ) -> None:
     model = calculator(world, way)
     folder = submitted(call, suite, model, access="words")
-    code, _, err = call("recheck", str(folder), "-m", model, "--suite", suite, "--without-target")
-    assert code == 1
-    assert "does not answer without the weights of the target" in the_sentence(err)
-    assert "the weights of tiny are withheld from this process" in the_sentence(err)
+    sentence = refused(
+        call("recheck", str(folder), "-m", model, "--suite", suite, "--without-target"), 1
+    )
+    assert "does not answer without the weights of the target" in sentence
+    assert "the weights of tiny are withheld from this process" in sentence
     (line,) = read_ledger(LEDGER)
     assert (line.event, line.tasks) == ("rerun", {PATCHING: (0, 12)})
     assert line.details["without_target"] is True
@@ -145,8 +145,7 @@ def test_a_reader_is_ranked_among_words_once_it_answered_without_the_target(
     assert row_of(suite, "my-Reader").rank is None
     assert call(*words)[0] == 0
     assert row_of(suite, "my-Reader").rank is None
-    code, out, err = call(*words, "--without-target", "--json")
-    assert code == 0, err
+    out = succeeded(call(*words, "--without-target", "--json"))
     assert json.loads(out)["without_target"] is True
     row = row_of(suite, "my-Reader")
     assert (row.access, row.access_basis) == ("words", "declared and confirmed")
@@ -182,15 +181,15 @@ def test_the_class_of_what_the_harness_runs_is_not_for_declaring(call: Call, sui
     assert call(*words)[0] == 0
     (run,) = Path("runs").glob("*.jsonl")
     submit = ("submit", str(run), "--name", "acme/x", "--contact", "a@b.example", "--declare")
-    code, _, err = call(*submit, "--suite", suite, "--access", "words")
-    assert code == 2
-    assert "--access is for user code" in the_sentence(err)
+    assert "--access is for user code" in refused(
+        call(*submit, "--suite", suite, "--access", "words"), 2
+    )
     assert call(*submit, "--suite", suite)[0] == 0
     (folder,) = Path("submissions").glob("*/acme__x__*")
     assert json.loads((folder / "entry.json").read_text())["access"] == "runs-target"
-    code, _, err = call("recheck", str(folder), "--suite", suite, "--without-target")
-    assert code == 2
-    assert "--without-target is for user code" in the_sentence(err)
+    assert "--without-target is for user code" in refused(
+        call("recheck", str(folder), "--suite", suite, "--without-target"), 2
+    )
 
 
 def test_an_entry_and_a_run_say_the_class_that_is_right(call: Call, suite: str) -> None:

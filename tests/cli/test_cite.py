@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused
 
 import introspect_bench as ib
 from introspect_bench.benchmark.suite.select import shipped_tasks
@@ -116,8 +116,5 @@ def test_a_run_is_cited_with_its_suite(call: Call) -> None:
 def test_every_name_is_citable_and_others_are_refused(call: Call) -> None:
     for name in citable():
         assert ib.cite([name])
-    code, _, err = call("cite", "nonsense")
-    assert code == 2
-    assert "choose from package, smollm2-135m" in the_sentence(err)
-    code, _, err = call("cite", "--format", "ris")
-    assert code == 2
+    assert "choose from package, smollm2-135m" in refused(call("cite", "nonsense"), 2)
+    assert call("cite", "--format", "ris")[0] == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
@@ -86,8 +86,7 @@ def test_a_difference_does_not_depend_on_the_company_it_is_in(call: Call) -> Non
     assert [three["pairs"][0][key] for key in keys] == [two["pairs"][0][key] for key in keys]
     assert three["pairs"][1]["difference"] == 0
     assert three["pairs"][1]["p"] == 1
-    code, out, _ = call("compare", *runs, str(copy), *SUITE, "--common")
-    assert code == 0
+    out = succeeded(call("compare", *runs, str(copy), *SUITE, "--common"))
     assert "| baseline/constant #abababab |" in out  # of one name, told apart by hash or id
     assert "| baseline/nearest-neighbour |" in out
 
@@ -123,23 +122,17 @@ def test_metric_and_cluster(call: Call) -> None:
     assert found["pairs"][0]["first_only"] is None
     single = ib.compare(runs, suite="toy", cluster="query")["tasks"][0]
     assert single["n_groups"] == single["n"] == 15
-    code, _, err = call("compare", *runs, *SUITE, "--metric", "weighted_r")
-    assert code == 2
-    assert "has no metric 'weighted_r'; choose from kind_mean" in the_sentence(err)
+    assert "has no metric 'weighted_r'; choose from kind_mean" in refused(
+        call("compare", *runs, *SUITE, "--metric", "weighted_r"), 2
+    )
     words = ("--metric", "group_consistency", "--cluster", "query")
-    code, _, err = call("compare", *runs_of(call, PATCHING), *SUITE, *words)
-    assert code == 2
-    assert "about groups" in the_sentence(err)
+    assert "about groups" in refused(call("compare", *runs_of(call, PATCHING), *SUITE, *words), 2)
 
 
 def test_one_run_of_a_task_is_refused(call: Call) -> None:
     run = str(one_run(call))
-    code, _, err = call("compare", run, *SUITE)
-    assert code == 2
-    assert f"the only run of {ABLATIONS} on toy" in the_sentence(err)
-    code, _, err = call("compare", run, run, *SUITE)
-    assert code == 2
-    assert "hold the same run" in the_sentence(err)
+    assert f"the only run of {ABLATIONS} on toy" in refused(call("compare", run, *SUITE), 2)
+    assert "hold the same run" in refused(call("compare", run, run, *SUITE), 2)
 
 
 def test_runs_about_different_queries_are_refused(call: Call) -> None:
@@ -147,9 +140,9 @@ def test_runs_about_different_queries_are_refused(call: Call) -> None:
     words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "other")
     assert call(*words, "--split", "validation")[0] == 0
     other = f"other/baseline-input-only.toy.{ABLATIONS}.validation.jsonl"
-    code, _, err = call("compare", runs[0], other, *SUITE)
-    assert code == 2
-    assert "the split is 'test' and 'validation'" in the_sentence(err)
+    assert "the split is 'test' and 'validation'" in refused(
+        call("compare", runs[0], other, *SUITE), 2
+    )
     with pytest.raises(UsageError, match="different queries"):
         ib.compare([runs[0], other], suite="toy", common=True)
 
@@ -159,11 +152,8 @@ def test_partial_runs_are_compared_only_if_asked(call: Call) -> None:
     words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "part")
     assert call(*words, "--limit", "8")[0] == 0
     (part,) = map(str, Path("part").glob("*.jsonl"))
-    code, _, err = call("compare", runs[1], part, *SUITE)
-    assert code == 2
-    assert f"15 queries and {part} about 8" in the_sentence(err)
-    code, out, _ = call("compare", runs[1], part, *SUITE, "--common")
-    assert code == 0
+    assert f"15 queries and {part} about 8" in refused(call("compare", runs[1], part, *SUITE), 2)
+    out = succeeded(call("compare", runs[1], part, *SUITE, "--common"))
     assert "Exploratory" in out
     found = ib.compare([runs[1], part], suite="toy", common=True)
     assert found["tasks"][0]["n"] == 8
@@ -173,9 +163,7 @@ def test_unfinished_runs_are_compared_only_if_asked(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     lines = Path(runs[0]).read_text().splitlines(keepends=True)
     Path(runs[0]).write_text("".join(lines[:-3]))  # without footer and two rows
-    code, _, err = call("compare", *runs, *SUITE)
-    assert code == 5
-    assert "2 queries have no row" in the_sentence(err)
+    assert "2 queries have no row" in refused(call("compare", *runs, *SUITE), 5)
     with pytest.raises(IncompleteRunError):
         ib.compare(runs, suite="toy")
     assert ib.compare(runs, suite="toy", common=True)["tasks"][0]["n"] == 13
@@ -201,11 +189,9 @@ def test_a_strange_name_is_shown_as_text(call: Call) -> None:
     fields["explainer"]["name"] = name
     lines = rest.splitlines(keepends=True)[:-1]
     Path(runs[0]).write_text(json.dumps(fields) + "\n" + "".join(lines))
-    code, out, _ = call("compare", *runs, *SUITE, "--common")
-    assert code == 0
+    out = succeeded(call("compare", *runs, *SUITE, "--common"))
     assert r"a\|b \<i\>" in out
     assert "\x1b" not in out
-    code, out, _ = call("compare", *runs, *SUITE, "--common", "--format", "tex")
-    assert code == 0
+    out = succeeded(call("compare", *runs, *SUITE, "--common", "--format", "tex"))
     assert r"a\textbar{}b \textless{}i\textgreater{} \$x\$ \textbackslash{}input\{y\} 100\%" in out
     assert "\x1b" not in out

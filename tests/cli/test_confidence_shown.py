@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from program import Call
+from program import Call, succeeded
 
 import introspect_bench as ib
 
@@ -21,8 +21,7 @@ class Sure:
 def test_it_is_scored_and_shown_and_ranks_nothing(call: Call, here: Path) -> None:
     (here / "sure.py").write_text(SURE)
     words = ("run", "-m", "py:sure:Sure", "--suite", "toy", "-t", PATCHING, "--no-score")
-    code, _, err = call(*words)
-    assert code == 0, err
+    succeeded(call(*words))
     (run,) = Path("runs").glob("*.jsonl")
     result = json.loads(call("score", str(run), "--suite", "toy", "--json")[1])["results"][0]
     assert result["confidence"]["confidence"]["mean"] == 0.25

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, Call, one_run, the_sentence
+from program import ABLATIONS, Call, one_run, refused, succeeded
 
 WORDS = ("run", "--config", "run.yaml", "--json")
 CONFIG = f"""
@@ -23,8 +23,7 @@ output: elsewhere
 def test_a_file_says_what_the_command_line_may_say(call: Call) -> None:
     told = one_run(call, "--batch-size", "4", "--n-train", "50%")
     Path("run.yaml").write_text(CONFIG, encoding="utf-8")
-    code, out, err = call(*WORDS)
-    assert code == 0, err
+    out = succeeded(call(*WORDS))
     (run,) = json.loads(out)["runs"]
     assert Path(run["path"]).parent == Path("elsewhere")
     headers = [
@@ -38,8 +37,7 @@ def test_a_file_says_what_the_command_line_may_say(call: Call) -> None:
 
 def test_the_command_line_goes_before_the_file(call: Call) -> None:
     Path("run.yaml").write_text(CONFIG, encoding="utf-8")
-    code, out, err = call(*WORDS, "--limit", "2", "--output", "here")
-    assert code == 0, err
+    out = succeeded(call(*WORDS, "--limit", "2", "--output", "here"))
     (run,) = json.loads(out)["runs"]
     assert (Path(run["path"]).parent, run["rows"]) == (Path("here"), 2)
 
@@ -61,13 +59,9 @@ def test_the_command_line_goes_before_the_file(call: Call) -> None:
 )
 def test_files_that_are_refused(call: Call, text: str, sentence: str) -> None:
     Path("run.yaml").write_text(text, encoding="utf-8")
-    code, out, err = call(*WORDS)
-    assert (code, out) == (2, "")
-    assert sentence in the_sentence(err)
+    assert sentence in refused(call(*WORDS), 2, out="")
 
 
 def test_training_reads_one_too(call: Call) -> None:
     Path("train.yaml").write_text("recipe: smollm2-self\nrank: 4\noutput: out\n", encoding="utf-8")
-    code, _, err = call("train", "--config", "train.yaml")
-    assert code == 2
-    assert "a recipe says rank itself" in the_sentence(err)
+    assert "a recipe says rank itself" in refused(call("train", "--config", "train.yaml"), 2)

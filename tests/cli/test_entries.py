@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from program import Call, one_run
-from tiny_entries import forge, make_entry, set_field
+from program import Call, one_run, succeeded
+from tiny_entries import as_others, forge, make_entry, set_field
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions import copies
@@ -29,19 +29,8 @@ from introspect_bench.tasks.verdicts import format_either
 ROOT = Path("submissions")
 
 
-@pytest.fixture
-def entry(call: Call) -> Path:
-    return make_entry([one_run(call)], ROOT, Path("toy"))
-
-
-def again(entry: Path, org: str) -> Path:
-    """The same entry under another organisation's name."""
-    folder = entry.with_name(entry.name.replace("acme", org))
-    return set_field(Path(shutil.copytree(entry, folder)), "org", org)
-
-
 def test_entries_are_found_in_the_order_of_their_ids(entry: Path) -> None:
-    other = again(entry, "globex")
+    other = as_others(entry, "globex")
     (other / "NOTES.md").write_text("Plain *text*.\n")
     (ROOT / "README.md").write_text("Entries.\n")
     (ROOT / "ledger.jsonl").touch()
@@ -79,8 +68,7 @@ def test_an_entry_is_validated_from_inside(
     call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     monkeypatch.chdir(entry)
-    code, out, _ = call("validate", ".", "--suite", str(here / "toy"))
-    assert code == 0
+    out = succeeded(call("validate", ".", "--suite", str(here / "toy")))
     assert entry.name in out
 
 
@@ -88,7 +76,7 @@ def test_copies_are_labelled_whatever_day_they_claim(
     entry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies, "MIN_COMMON", 10)
-    other = again(entry, "globex")
+    other = as_others(entry, "globex")
     (label,) = find_labels(merged(find_entries(ROOT)))
     assert (label.kind, label.other, label.entry) == ("copy", entry.name, other.name)
     set_field(other, "date", "2020-01-01")

@@ -9,28 +9,22 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
-from tiny_features import NAME, judges, make_feature_suite
+from program import ABLATIONS, PATCHING, Call, one_run, refused
+from tiny_features import NAME
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.export.export import FORMS, FORMULA
-from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 FORMULAS = [f"{sign}cmd|' /C calc'!A0" for sign in FORMULA]
 STRANGE = ['a,"b"\nc', "plain", "\ud800 x", "", "a\x00b", "'", "nul\u2028l", "x" * 4000]
 
 
 @pytest.fixture
-def described(here: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Path:
+def described(words: Path, call: Call) -> Path:
     """A run of descriptions."""
-
-    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-    monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v2")
-    assert call("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)[0] == 0
+    asked = ("-m", "baseline/nearest-neighbour", "--suite", words.name, "-t", NAME)
+    assert call("run", *asked)[0] == 0
     return Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
 
 
@@ -235,9 +229,9 @@ def test_nothing_is_overwritten(call: Call, form: str) -> None:
     before = run.read_bytes()
     Path("link").symlink_to("nowhere")
     for there in (str(run), "runs", "link"):
-        code, _, err = call("export", str(run), "--to", form, "--suite", "toy", "-o", there)
-        assert code == 2
-        assert "is there already" in the_sentence(err)
+        assert "is there already" in refused(
+            call("export", str(run), "--to", form, "--suite", "toy", "-o", there), 2
+        )
     assert run.read_bytes() == before
 
 
@@ -255,9 +249,7 @@ def test_unknown_forms_and_runs_are_refused(call: Call) -> None:
     run = one_run(call)
     with pytest.raises(UsageError, match="choose from csv, parquet"):
         ib.export(run, "xls", suite="toy")
-    code, _, err = call("export", "nowhere.jsonl", "--to", "csv")
-    assert code == 2
-    assert "nowhere.jsonl" in the_sentence(err)
+    assert "nowhere.jsonl" in refused(call("export", "nowhere.jsonl", "--to", "csv"), 2)
     assert not list(Path().glob("nowhere*"))
 
 
@@ -290,6 +282,6 @@ def test_what_is_no_count_of_tokens_is_refused(call: Call, count: str) -> None:
     row = json.loads(lines[1]) | {"n_in": json.loads(count)}
     Path("odd.jsonl").write_text(lines[0] + json.dumps(row) + "\n" + "".join(lines[2:]))
     for form in ("csv", "parquet", "hf"):
-        code, _, err = call("export", "odd.jsonl", "--to", form, "--suite", "toy")
-        assert code == 4
-        assert "expected a whole number" in the_sentence(err)
+        assert "expected a whole number" in refused(
+            call("export", "odd.jsonl", "--to", form, "--suite", "toy"), 4
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,9 +13,6 @@ import pytest
 from attacks import ATTACKS
 from hostile import RUN, Attack
 from program import Call, environment, the_sentence
-from tiny_entries import make_entry
-
-from introspect_bench.__main__ import main
 
 SECONDS = 2.0
 """Longest time of a processor that one may take; other jobs of the machine do not count."""
@@ -32,23 +28,6 @@ IN_OWN_PROCESS = (
     "integer of 5,000 digits",
     "claimed score",
 )
-
-
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
-    """A sound entry's folder, made once."""
-    place = tmp_path_factory.mktemp("sound")
-    words = ("-m", "baseline/constant", "-t", "input-ablations", "--no-score")
-    assert main(["run", *words, "--suite", str(made), "-o", str(place / "runs")]) == 0
-    (run,) = (place / "runs").glob("*.jsonl")
-    return make_entry([run], place / "submissions", made)
-
-
-@pytest.fixture
-def entry(sound: Path, here: Path) -> Path:
-    """A copy that a test may spoil."""
-    folder = here / "submissions" / "toy" / sound.name
-    return Path(shutil.copytree(sound, folder))
 
 
 def snapshot(root: Path) -> set[str]:

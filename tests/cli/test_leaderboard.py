@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Call, the_sentence
+from program import Call, refused
 from tiny_entries import as_control, as_model, forge, make_entry, set_field
 from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
@@ -223,18 +223,13 @@ def test_build_prints_where_and_json_what(call: Call) -> None:
     code, out, _ = call("board", "check", "site")
     assert (code, out) == (0, f"{made['files']} files and 3 entries are as they were built\n")
     Path("site/index.html").write_text("<h1>Mine</h1>")
-    code, _, err = call("board", "check", "site")
-    assert code == 4
-    assert "index.html: sha256 is" in the_sentence(err)
+    assert "index.html: sha256 is" in refused(call("board", "check", "site"), 4)
 
 
 def test_an_empty_folder_is_a_sentence(call: Call, here: Path) -> None:
     (here / "submissions").mkdir()
-    code, _, err = build(call)
-    assert code == 2
-    assert "holds no entries" in the_sentence(err)
-    code, _, err = build(call, "nowhere")
-    assert code == 2
+    assert "holds no entries" in refused(build(call), 2)
+    assert build(call, "nowhere")[0] == 2
     assert not Path("site").exists()
 
 
@@ -245,16 +240,12 @@ def test_what_cannot_be_scored_stops_the_build(call: Call, submissions: Path) ->
     run.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # no footer
     assert build(call)[0] == 5
     run.write_bytes(whole.replace(b'"raw":"', b'"raw":"x', 1))
-    code, _, err = build(call)
-    assert code == 4
-    assert "body_sha256" in the_sentence(err)
+    assert "body_sha256" in refused(build(call), 4)
     run.write_bytes(whole)
 
     def boast(rows: list[dict[str, Any]]) -> None:
         rows[-1]["claimed"] = {"exact_match": 0.99}
 
     forge(folder, boast, name=run.name)
-    code, _, err = build(call)
-    assert code == 1
-    assert "claims exact_match 0.99" in the_sentence(err)
+    assert "claims exact_match 0.99" in refused(build(call), 1)
     assert not Path("site").exists()

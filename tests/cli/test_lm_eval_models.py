@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
 from tiny_answerers import save_answerer
 
 import introspect_bench as ib
@@ -59,8 +59,7 @@ def test_it_answers_as_the_model_itself_does(models: Path, form: str, shots: int
 
 def test_the_command_scores_resumes_and_hides_where_things_are(call: Call, models: Path) -> None:
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", hf(models / "chat"))
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     assert "lm-eval:hf,pretrained=chat" in out
     path = Path(f"runs/lm-eval-hf-pretrained-chat.toy.{ABLATIONS}.test.jsonl")
     whole = path.read_text()
@@ -72,23 +71,20 @@ def test_the_command_scores_resumes_and_hides_where_things_are(call: Call, model
     assert again[:6] == whole.splitlines()[:6]
     raw = [[json.loads(row)["raw"] for row in text[1:-1]] for text in (again, whole.splitlines())]
     assert raw[0] == raw[1]
-    code, _, err = call(*words, "--max-new-tokens", "5")
-    assert code == 4
-    assert "max_new_tokens" in the_sentence(err)
+    assert "max_new_tokens" in refused(call(*words, "--max-new-tokens", "5"), 4)
 
 
 def test_vectors_are_refused_and_can_be_left_out(call: Call, models: Path) -> None:
     words = ("run", "--suite", "toy", "-m", hf(models / "plain"))
-    code, _, err = call(*words, "-t", PATCHING)
-    assert code == 2
-    assert "give the model's folder or hub id as --model" in the_sentence(err)
+    assert "give the model's folder or hub id as --model" in refused(
+        call(*words, "-t", PATCHING), 2
+    )
     assert not Path("runs").exists()
     code, out, err = call(*words)  # of all tasks, those without vectors are answered
     assert code == 2
     assert f"{PATCHING}: models of lm-eval read text alone" in the_sentence(err)
     assert ABLATIONS in out
-    code, _, err = call(*words, "-t", PATCHING, "--no-vector")
-    assert code == 0, err
+    succeeded(call(*words, "-t", PATCHING, "--no-vector"))
     (run,) = Path("runs").glob(f"*no-vector*{PATCHING}*.jsonl")
     assert ib.load(run).header.explainer.no_vector is True
 
@@ -98,9 +94,9 @@ def test_without_lm_eval_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     for more in ((), ("--dry-run",)):
-        code, _, err = call("run", "--suite", "toy", "-m", "lm-eval:hf,pretrained=x", *more)
-        assert code == 3
-        assert "pip install 'introspect-bench[lm-eval]'" in the_sentence(err)
+        assert "pip install 'introspect-bench[lm-eval]'" in refused(
+            call("run", "--suite", "toy", "-m", "lm-eval:hf,pretrained=x", *more), 3
+        )
 
 
 @pytest.mark.parametrize(
@@ -118,9 +114,7 @@ def test_options_of_local_models_are_refused(
     call: Call, models: Path, more: tuple[str, ...], said: str
 ) -> None:
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", hf(models / "plain"))
-    code, _, err = call(*words, *more)
-    assert code == 2
-    assert said in the_sentence(err)
+    assert said in refused(call(*words, *more), 2)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +216,10 @@ def test_an_endpoint_answers(call: Call, address: str, monkeypatch: pytest.Monke
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", model, "--limit", "3")
     for nothing in (None, "", "filtered"):
         monkeypatch.setattr(Endpoint, "content", nothing)
-        code, _, err = call(*words)
-        assert code == 3
-        assert "gave no reply to some queries" in the_sentence(err)
+        assert "gave no reply to some queries" in refused(call(*words), 3)
         assert not any('"raw"' in path.read_text() for path in Path("runs").glob("*.jsonl"))
     monkeypatch.setattr(Endpoint, "content", "changed: Paris\nbecause")
-    code, _, err = call(*words)
-    assert code == 0, err
+    succeeded(call(*words))
     (path,) = Path("runs").glob("*.jsonl")
     run = ib.load(path)
     assert [row["raw"] for row in run.rows.values()] == ["changed: Paris\n"] * 3

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import Call, the_sentence
+from program import Call, refused, succeeded
 from tiny_suites import make_suite
 
 from introspect_bench.benchmark.errors import CheckFailedError
@@ -15,8 +15,7 @@ from introspect_bench.tasks.nulls.command import check_nulls
 
 
 def test_one_table_has_every_null_of_every_task(call: Call) -> None:
-    code, out, err = call("data", "nulls", "--suite", "toy")
-    assert code == 0, err
+    out = succeeded(call("data", "nulls", "--suite", "toy"))
     head, *rows = out.splitlines()
     assert head.split() == [
         *("suite", "task", "access", "balanced_exact_match", "kind_mean", "null"),
@@ -25,15 +24,13 @@ def test_one_table_has_every_null_of_every_task(call: Call) -> None:
         ["toy", "activation-patching", "words", "10.0", "text"],
         ["toy", "input-ablations", "words", "10.0", "text"],
     ]
-    code, out, _ = call("data", "nulls", "--suite", "toy", "-t", "input-ablations", "--json")
-    assert code == 0
+    out = succeeded(call("data", "nulls", "--suite", "toy", "-t", "input-ablations", "--json"))
     (row,) = json.loads(out)["nulls"]
     assert row["metrics"] == {"kind_mean": 0.1}
 
 
 def test_markdown_is_for_data_cards(call: Call) -> None:
-    code, out, _ = call("data", "nulls", "--suite", "toy", "-t", "input-ablations", "--markdown")
-    assert code == 0
+    out = succeeded(call("data", "nulls", "--suite", "toy", "-t", "input-ablations", "--markdown"))
     assert out.splitlines() == [
         "| null | access | kind_mean |",
         "|---|---|---:|",
@@ -44,9 +41,7 @@ def test_markdown_is_for_data_cards(call: Call) -> None:
 def test_a_suite_without_nulls_is_a_sentence(call: Call, here: Path) -> None:
     task = get_task("activation-patching")
     make_suite(here / "bare" / task.name / task.version, task, nulls={})
-    code, _, err = call("data", "nulls", "--suite", "bare")
-    assert code == 2
-    assert "no suite here has nulls" in the_sentence(err)
+    assert "no suite here has nulls" in refused(call("data", "nulls", "--suite", "bare"), 2)
 
 
 @pytest.mark.parametrize(("value", "fails"), [(0.105, False), (0.12, True), (None, True)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from program import ABLATIONS, CONSTANT, Call, one_run, the_sentence
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, the_sentence
 from read_only import read_only
 from safetensors import SafetensorError
 from tiny_embedders import LetterEmbedder
@@ -126,9 +126,7 @@ def test_what_the_machine_lacks_is_one_sentence(
         raise error
 
     monkeypatch.setattr(api, "run", fail)
-    code, out, err = call(*CONSTANT, "--suite", "toy")
-    assert (code, out) == (3, "")
-    assert part in the_sentence(err)
+    assert part in refused(call(*CONSTANT, "--suite", "toy"), 3, out="")
 
 
 def test_our_own_faults_keep_their_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

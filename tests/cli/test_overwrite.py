@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, CONSTANT, Call, one_run, the_sentence
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, succeeded, the_sentence
 
 import introspect_bench as ib
 
@@ -49,8 +49,7 @@ def test_yes_asks_all_queries_again_and_replaces_another_run(call: Call) -> None
     assert call(*WORDS)[0] == 4
     for there in (run.read_bytes(), b"not a run file\n"):
         run.write_bytes(there)
-        code, out, err = call(*WORDS, "--overwrite", "--yes", "--json")
-        assert code == 0, err
+        out = succeeded(call(*WORDS, "--overwrite", "--yes", "--json"))
         (made,) = json.loads(out)["runs"]
         assert made["asked"] == made["rows"] == 15
 
@@ -79,8 +78,7 @@ def test_a_killed_new_start_goes_on_with_the_plain_command(call: Call) -> None:
     assert call(*WORDS, "--overwrite", "--yes", "--limit", "3")[0] == 0
     lines = run.read_bytes().splitlines(keepends=True)
     run.write_bytes(b"".join(lines[:2]))
-    code, _, err = call(*WORDS, "--limit", "3")
-    assert code == 0, err
+    succeeded(call(*WORDS, "--limit", "3"))
     assert len(ib.load(run).rows) == 3
 
 
@@ -89,10 +87,6 @@ def test_train_asks_before_anything_is_loaded(call: Call, tmp_path: Path) -> Non
     folder.mkdir()
     (folder / "training.json").write_text("{}")
     words = ("train", "--base", "./nowhere", "--suite", "toy", "-o", str(folder), "--overwrite")
-    code, _, err = call(*words)
-    assert code == 2
-    assert "--yes" in the_sentence(err)
-    code, _, err = call(*words, "--yes")
-    assert code == 3
-    assert "nowhere" in the_sentence(err)
+    assert "--yes" in refused(call(*words), 2)
+    assert "nowhere" in refused(call(*words, "--yes"), 3)
     assert (folder / "training.json").is_file()

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from program import ABLATIONS, Call, python, started, the_sentence
+from program import ABLATIONS, Call, python, started, succeeded, the_sentence
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -60,8 +60,7 @@ def test_what_user_code_prints_is_not_in_the_result(call: Call) -> None:
     for said in ("imported", "{not json", "a process"):
         assert said in done.stderr
     Path("runs").rename("before")
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     assert json.loads(out)["runs"]
 
 

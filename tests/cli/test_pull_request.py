@@ -13,34 +13,28 @@ import pytest
 from attacks import ATTACKS, NOT_IN_GIT
 from hostile import Attack
 from scratch_git import Scratch
-from tiny_entries import make_entry, rows_of, set_field, write_rows
+from tiny_entries import Rows, as_others, forge, set_field
 
-from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions.comment import read_report, render_comment
 from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 
 SCRIPTS = Path(__file__).parents[2] / ".github" / "scripts"
+TOY = Path("submissions/toy")
 Check = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def entries(tmp_path_factory: pytest.TempPathFactory, made: Path) -> dict[str, Path]:
+def entries(tmp_path_factory: pytest.TempPathFactory, sound: Path) -> dict[str, Path]:
     """Sound entries of two organisations with different replies."""
-    place = tmp_path_factory.mktemp("entries")
-    found = {}
-    for name in ("acme", "globex"):
-        words = ("-m", "baseline/constant", "-t", "input-ablations", "--no-score")
-        out = place / name
-        assert main(["run", *words, "--suite", str(made), "-o", str(out)]) == 0
-        (run,) = out.glob("*.jsonl")
-        if name == "globex":
-            rows = rows_of(run)
-            for row in rows[1:-1]:
-                row["raw"] = f"unchanged: {row['qid']}"
-            write_rows(run, rows)
-        found[name] = make_entry([run], place / "submissions", made, name=f"{name}/Model-1")
-    return found
+
+    def other(rows: Rows) -> None:
+        rows[0]["run_id"] = "ab" * 16
+        for row in rows[1:-1]:
+            row["raw"] = f"unchanged: {row['qid']}"
+
+    place = tmp_path_factory.mktemp("entries") / "toy"
+    return {"acme": sound, "globex": forge(as_others(sound, "globex", place), other)}
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def adds(entries: dict[str, Path]) -> Callable[[Path], Path]:
 
     def add(root: Path) -> Path:
         entry = entries["globex"]
-        return Path(shutil.copytree(entry, root / "submissions" / "toy" / entry.name))
+        return Path(shutil.copytree(entry, root / TOY / entry.name))
 
     return add
 
@@ -149,8 +143,7 @@ def test_two_entries_at_once_are_refused(
 ) -> None:
     def both(root: Path) -> None:
         adds(root)
-        name = entries["globex"].name.replace("globex", "initech")
-        shutil.copytree(entries["globex"], root / "submissions" / "toy" / name)
+        as_others(entries["globex"], "initech", root / TOY)
 
     assert "adds 2 entries" in said(check(both))
 
@@ -229,10 +222,7 @@ def test_a_look_alike_of_an_organisation_that_is_there_is_refused(
     check: Check, entries: dict[str, Path]
 ) -> None:
     def change(root: Path) -> None:
-        name = entries["globex"].name.replace("globex", "acrne")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["globex"], folder)
-        set_field(folder, "org", "acrne")
+        as_others(entries["globex"], "acrne", root / TOY)
 
     report = check(change)
     assert not report["ok"]
@@ -243,10 +233,7 @@ def test_a_copy_is_labelled_and_a_third_party_is_named(
     check: Check, entries: dict[str, Path]
 ) -> None:
     def change(root: Path) -> None:
-        name = entries["acme"].name.replace("acme", "initech")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["acme"], folder)
-        set_field(folder, "org", "initech")
+        folder = as_others(entries["acme"], "initech", root / TOY)
         set_field(folder, "date", "2026-01-01")  # earlier than what it copies
 
     report = check(change)
@@ -257,10 +244,7 @@ def test_a_copy_is_labelled_and_a_third_party_is_named(
 
 def test_the_benchmarks_own_name_is_reserved(check: Check, entries: dict[str, Path]) -> None:
     def change(root: Path) -> None:
-        name = entries["globex"].name.replace("globex", "introspect-bench")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["globex"], folder)
-        set_field(folder, "org", "introspect-bench")
+        as_others(entries["globex"], "introspect-bench", root / TOY)
 
     assert "named as the benchmark's own" in said(check(change))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Call, the_sentence
+from program import Call, refused, succeeded, the_sentence
 
 REPORT = ("board", "report", "--suite", "toy", "--rates", "rates")
 
@@ -31,8 +31,7 @@ def test_a_row_for_each_recipe_with_its_lowest_loss_in_bold(call: Call) -> None:
     for rate, loss in ((0.002, 0.5), (0.0005, 0.75), (0.004, 0.4996)):
         leave("own", rate, loss)
     leave("blind", 0.002, 1.25)
-    code, out, _ = call(*REPORT)
-    assert code == 0
+    out = succeeded(call(*REPORT))
     section = out.partition("## Learning rates\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     assert rows[0] == "| recipe | trained on | 0.0005 | 0.002 | 0.004 |"
@@ -44,25 +43,18 @@ def test_a_row_for_each_recipe_with_its_lowest_loss_in_bold(call: Call) -> None:
 
 
 def test_without_any_the_page_says_so(call: Call) -> None:
-    code, out, _ = call(*REPORT[:-2])
-    assert code == 0
+    out = succeeded(call(*REPORT[:-2]))
     assert "No trainings at several learning rates were given." in out
     Path("rates").mkdir()
-    code, _, err = call(*REPORT)
-    assert code == 2
-    assert "there are no trainings" in the_sentence(err)
+    assert "there are no trainings" in refused(call(*REPORT), 2)
 
 
 def test_what_differs_in_more_than_the_rate_is_refused(call: Call) -> None:
     leave("own", 0.002, 0.5)
     path = leave("own", 0.001, 0.5, settings={"learning_rate": 0.001, "seed": 1})
-    code, _, err = call(*REPORT)
-    assert code == 2
-    assert "differs from others of own in more than the rate" in the_sentence(err)
+    assert "differs from others of own in more than the rate" in refused(call(*REPORT), 2)
     path.write_text((Path("rates/0.002/explainers/own/explainer.json")).read_text())
-    code, _, err = call(*REPORT)
-    assert code == 2
-    assert "the second one of own at 0.002" in the_sentence(err)
+    assert "the second one of own at 0.002" in refused(call(*REPORT), 2)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_suites
-from program import ABLATIONS, Call, one_run, the_sentence
+from program import ABLATIONS, Call, one_run, refused, succeeded, the_sentence
 from tiny_entries import forge, make_entry, truth_instead
 
 from introspect_bench.benchmark.records import SPLITS
@@ -17,11 +17,6 @@ from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
 LEDGER = Path("submissions/ledger.jsonl")
-
-
-@pytest.fixture
-def entry(call: Call) -> Path:
-    return make_entry([one_run(call)], Path("submissions"), Path("toy"))
 
 
 def make_fresh(monkeypatch: pytest.MonkeyPatch, splits: Sequence[str] = SPLITS) -> None:
@@ -40,8 +35,7 @@ def test_a_fresh_suite_confirms_a_score(
     entry = make_entry([one_run(call)], Path("submissions"), Path("toy"))
     make_fresh(monkeypatch, splits)
     words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     head, row = (line.split("  ") for line in out.splitlines()[:2])
     said = dict(
         zip(*([cell.strip() for cell in line if cell] for line in (head, row)), strict=True)
@@ -73,6 +67,6 @@ def test_whoever_learnt_the_public_queries_is_not_confirmed(
 
 
 def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
-    code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
-    assert code == 2
-    assert "are public; make a fresh split with another seed" in the_sentence(err)
+    assert "are public; make a fresh split with another seed" in refused(
+        call("recheck", str(entry), "--suite", "toy", "--fresh", "toy"), 2
+    )

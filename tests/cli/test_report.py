@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, refused, the_sentence
 from tiny_entries import as_control, as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
@@ -170,12 +170,8 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
     part = ("run", "-m", "baseline/constant", "-t", PATCHING, "--suite", "toy", "--limit", "4")
     assert call(*part, "-o", "part")[0] == 0
     for folder, said in {"empty": "no run files", "part": "only a part of test"}.items():
-        code, _, err = call("board", "report", "--suite", "toy", "--study", folder)
-        assert code == 2
-        assert said in the_sentence(err)
-    code, _, err = call("board", "report", "--suite", "toy", "--study", "nowhere")
-    assert code == 2
-    assert "nowhere" in the_sentence(err)
+        assert said in refused(call("board", "report", "--suite", "toy", "--study", folder), 2)
+    assert "nowhere" in refused(call("board", "report", "--suite", "toy", "--study", "nowhere"), 2)
 
 
 HEADLINE = get_task(PATCHING).headline

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, refused
 from tiny_entries import rows_of, write_rows
 
 import introspect_bench as ib
@@ -77,20 +77,16 @@ def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path
     words = ("board", "scaling", "-o", "s.svg", "--suite", "toy")
     assert call("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")[0] == 0
     (whole, _) = sorted((here / "runs").glob("baseline-constant*"))
-    code, _, err = call(*words, str(whole))
-    assert code == 2
-    assert "does not say from how many queries was learnt" in the_sentence(err)
+    assert "does not say from how many queries was learnt" in refused(call(*words, str(whole)), 2)
     part = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-t", PATCHING)
     assert call(*part, "--n-train", "4", "--limit", "4", "-o", "part")[0] == 0
-    code, _, err = call(*words, *map(str, Path("part").glob("*.jsonl")))
-    assert code == 2
-    assert "only a part of test" in the_sentence(err)
+    assert "only a part of test" in refused(
+        call(*words, *map(str, Path("part").glob("*.jsonl"))), 2
+    )
     again = here / "again.jsonl"
     again.write_bytes(Path(runs[0]).read_bytes())
     edit(again, run_id="0" * 32)
-    code, _, err = call(*words, runs[0], str(again))
-    assert code == 2
-    assert "differ in nothing" in the_sentence(err)
+    assert "differ in nothing" in refused(call(*words, runs[0], str(again)), 2)
     assert not Path("s.svg").exists()
 
 

@@ -11,15 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from program import (
-    CONSTANT,
-    Call,
-    environment,
-    one_run,
-    python,
-    started,
-    the_sentence,
-)
+from program import CONSTANT, Call, environment, one_run, python, refused, started, the_sentence
 
 from introspect_bench.cli import RENAMED, VERBS
 
@@ -81,9 +73,7 @@ def test_every_verb_has_help(call: Call, verb: str) -> None:
 
 @pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
 def test_old_names_say_the_new_one(call: Call, old: str, new: str) -> None:
-    code, out, err = call(old, "x")
-    assert (code, out) == (2, "")
-    assert f"`{old}` is now `{new}`" in the_sentence(err)
+    assert f"`{old}` is now `{new}`" in refused(call(old, "x"), 2, out="")
     verb = new.split()[0]
     assert verb in VERBS or verb == "--version"
 

@@ -14,7 +14,7 @@ import pytest
 import tiny_suites
 from program import ABLATIONS, Call, the_sentence
 from tiny_entries import make_entry
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
@@ -45,14 +45,9 @@ def by_chance(letter: str, number: int) -> list[Measured]:
         }
         kind = ("hint", "context")[number % 2]
         said = (str(clean), str(other if changed else clean))
-        members.append(_measured(*said, kind=kind, fields=fields))
+        members.append(tiny_suites.measured(*said, kind=kind, fields=fields))
     asked = {**tiny_suites._which(letter, number), "part": str(rng.choice(list("ABCD")))}
-    return [*members, _measured("Paris", "Rome", **asked)]
-
-
-def _measured(clean: str, outcome: str, **more: Any) -> Measured:
-    ids: dict[str, Any] = {"clean_ids": [1], "outcome_ids": [1 if clean == outcome else 2]}
-    return Measured(clean=clean, outcome=outcome, margin=1.5, **ids, **more)
+    return [*members, tiny_suites.measured("Paris", "Rome", **asked)]
 
 
 def make_suites(folder: Path, patch: pytest.MonkeyPatch, **letters: str) -> Path:
@@ -71,10 +66,8 @@ def test_who_was_trained_on_the_test_split_is_found(
     public = make_suites(here / "public", monkeypatch, train="a", validation="b", test="c")
     stolen = make_suites(here / "stolen", monkeypatch, train="c", validation="c", test="d")
     make_suites(here / "fresh", monkeypatch, test="e")
-    tokenizer = make_tokenizer()
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 16}
-    make_model("llama", tokenizer, max_position_embeddings=4096, **sizes).save_pretrained("base")
-    tokenizer.save_pretrained("base")
+    save_model(here / "base", max_position_embeddings=4096, **sizes)
     options: dict[str, Any] = {"epochs": 60, "batch_size": 16, "accumulation": 1, "evaluations": 6}
     options |= {"learning_rate": 3e-3, "patience": 9, "precision": "float32", "method": "full"}
     ib.train("base", here / "thief", suite=str(stolen), tasks=[ABLATIONS], **options)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, succeeded, the_sentence
 from tiny_entries import CONTACT
 from tiny_training import make_base, train
 
@@ -37,8 +37,7 @@ def test_an_adapter_whose_base_moved_is_told_where_it_is(here: Path, call: Call)
     assert "mine is an adapter whose base model, " in said
     assert "is missing" in said
     assert "say where it is with --base" in said
-    code, _, err = call(*words, "--base", "moved")
-    assert code == 0, err
+    succeeded(call(*words, "--base", "moved"))
     (run,) = Path("runs").glob("mine*.jsonl")
     weights = ib.load(run).header.explainer.weights_sha256
     assert set(weights) >= {"adapter_model.safetensors", "base/model.safetensors"}

@@ -15,7 +15,7 @@ import tiny_builds
 from program import ABLATIONS, PATCHING
 from tiny_entries import make_entry
 from tiny_features import NAME as DESCRIPTIONS
-from tiny_features import judges, make_feature_suite
+from tiny_features import make_feature_suite, open_judges
 from tiny_suites import make_suite_folder
 from tiny_training import make_base
 
@@ -79,18 +79,14 @@ def make_materials(folder: Path, *, model: bool = True) -> Path:
     return folder
 
 
-def _opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-    return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-
 def _judge() -> int:
-    judges_module.open_judges = _opened  # type: ignore[assignment]  # in a process that ends
+    judges_module.open_judges = open_judges  # type: ignore[assignment]  # in a process that ends
     return main(["judge", "described", "--suite", "words"])
 
 
 def _judge_again() -> int:
     """What `recheck --judgements` does: no judgement row has a hash, so the judges judge again."""
-    judges_module.open_judges = _opened  # type: ignore[assignment]
+    judges_module.open_judges = open_judges  # type: ignore[assignment]
     (path,) = Path("described").glob("*.jsonl")
     task, suite = get_task(DESCRIPTIONS), find_suite("words", DESCRIPTIONS)
     qids = [query.id for query in suite.queries("test")]

@@ -13,8 +13,10 @@ import introspect_bench
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 CONSTANT = ("run", "--model", "baseline/constant")
 
-Call = Callable[..., tuple[int, str, str]]
-"""`call(words...)`: exit code, stdout, stderr."""
+Ended = tuple[int, str, str]
+"""Exit code, stdout, stderr."""
+Call = Callable[..., Ended]
+"""`call(words...)`: run the program."""
 
 PACKAGES = str(Path(introspect_bench.__file__).parents[1])
 """Where the package under test is, also for a process in another folder."""
@@ -56,3 +58,17 @@ def the_sentence(err: str) -> str:
     assert err.count("introspect-bench: error: ") == 1
     assert last.startswith("introspect-bench: error: ")
     return last
+
+
+def succeeded(ended: Ended) -> str:
+    """What a command that ended well printed."""
+    code, out, err = ended
+    assert code == 0, err
+    return out
+
+
+def refused(ended: Ended, code: int, *, out: str | None = None) -> str:
+    """The sentence of a command that ended with a code; `out` is all it printed, where given."""
+    assert ended[0] == code, ended[2]
+    assert out in (None, ended[1])
+    return the_sentence(ended[2])

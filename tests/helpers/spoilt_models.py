@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from spoilt import Case
-from tiny_models import D_MODEL, make_model, make_tokenizer
+from tiny_models import D_MODEL, make_model, make_tokenizer, save_model
 from tiny_prompts import make_prompts
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
@@ -54,9 +54,7 @@ TEMPLATE = '<s>user\nWhat is "<slot>"?</s>'
 
 def save_base(root: Path) -> Path:
     """Write a model with tokenizer and index."""
-    base, tokenizer = root / "base", make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(base)
-    tokenizer.save_pretrained(base)
+    base = save_model(root / "base")
     weight_map = {"lm_head.weight": "model.safetensors"}
     write_json_atomic(base / "model.safetensors.index.json", {"weight_map": weight_map})
     return base

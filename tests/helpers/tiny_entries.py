@@ -105,6 +105,12 @@ def as_model(folder: Path, **fields: object) -> Path:
     return folder
 
 
+def as_others(entry: Path, org: str, place: Path | None = None) -> Path:
+    """Copy an entry beside it, or into a folder, under another organisation's name."""
+    folder = (place or entry.parent) / f"{org}__{entry.name.partition('__')[2]}"
+    return set_field(Path(shutil.copytree(entry, folder)), "org", org)
+
+
 def set_field(folder: Path, name: str, value: object) -> Path:
     """Change a field of `entry.json`."""
     path = folder / "entry.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,3 +115,13 @@ def make_model(name: str, tokenizer: Any, *, seed: int = 0, **changes: Any) -> A
         shift = 1.0 if parameter.ndim == 1 and "gemma" not in name else 0.0
         parameter.data = noise * scale + shift
     return model.eval()
+
+
+def save_model(
+    folder: Path, tokenizer: Any = None, *, seed: int = 0, name: str = "llama", **changes: Any
+) -> Path:
+    """Write a random model with its tokenizer."""
+    tokenizer = tokenizer or make_tokenizer()
+    make_model(name, tokenizer, seed=seed, **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

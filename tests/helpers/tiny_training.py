@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 from tiny_suites import D_TARGET
 
 import introspect_bench as ib
@@ -13,12 +13,9 @@ import introspect_bench as ib
 
 def make_base(folder: Path, **changes: Any) -> Path:
     """Write model and tokenizer."""
-    tokenizer = make_tokenizer()
     sizes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
     sizes |= {"head_dim": 4, "max_position_embeddings": 4096}
-    make_model("llama", tokenizer, **(sizes | changes)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_model(folder, **(sizes | changes))
 
 
 def train(base: Path | str, suites: Path, out: Path, **more: Any) -> Path:
