@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mode
 
@@ -21,7 +19,6 @@ from tiny_lessons import (
 )
 from tiny_models import save_model
 
-from introspect_bench import baselines
 from introspect_bench.baselines import BASELINES, make_baseline
 from introspect_bench.baselines.registry import CAUSAL
 from introspect_bench.benchmark.backends.injection.spec import Injection
@@ -178,11 +175,3 @@ def test_the_untrained_target_explains_itself(name: str, tmp_path: Path) -> None
     # all templates in one call do not share instructions; the runner asks template by template
     prompts = [p for p in prompts_of(PATCHING, suite) if p.template == f"{PATCHING.name}/1"]
     assert len(explainer.complete(prompts)) == len(prompts) > 0
-
-
-def test_listing_baselines_imports_nothing_heavy() -> None:
-    code = (
-        f"import sys, {baselines.__name__}\n"
-        "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

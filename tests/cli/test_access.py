@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import tiny_suites
-from program import PACKAGES, PATCHING, Call, refused, succeeded
+from program import PACKAGES, PATCHING, Call, one_run, refused, succeeded
 from scratch_git import Scratch
 from tiny_entries import forge, make_entry, set_field
 from tiny_plugins import LOADS, calculator, measured, reader
+from tiny_submissions import edit
 from tiny_targets import SAYS, make_target
 
 import introspect_bench as ib
@@ -62,11 +63,10 @@ def suite(world: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     """Run an explainer of one's own on the suite, and submit what it replies."""
-    words = ("run", "-m", model, "--suite", suite, "-t", PATCHING, "--no-score")
-    succeeded(call(*words, "-o", model.rpartition(":")[2]))
-    (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
-    name = f"acme/my-{model.rpartition(':')[2]}"
-    return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
+    own = model.rpartition(":")[2]
+    run = one_run(call, "--no-score", model=model, task=PATCHING, suite=suite, out=own)
+    said |= {"name": f"acme/my-{own}", "kind": "untrained"}
+    return make_entry([run], Path("submissions"), Path(suite), **said)
 
 
 def row_of(suite: str, name: str) -> Row:
@@ -177,9 +177,7 @@ def test_what_is_declared_of_other_code(
 
 
 def test_the_class_of_what_the_harness_runs_is_not_for_declaring(call: Call, suite: str) -> None:
-    words = ("run", "-m", "baseline/unchanged", "--suite", suite, "-t", PATCHING, "--no-score")
-    assert call(*words)[0] == 0
-    (run,) = Path("runs").glob("*.jsonl")
+    run = one_run(call, "--no-score", model="baseline/unchanged", task=PATCHING, suite=suite)
     submit = ("submit", str(run), "--name", "acme/x", "--contact", "a@b.example", "--declare")
     assert "--access is for user code" in refused(
         call(*submit, "--suite", suite, "--access", "words"), 2
@@ -193,18 +191,13 @@ def test_the_class_of_what_the_harness_runs_is_not_for_declaring(call: Call, sui
 
 
 def test_an_entry_and_a_run_say_the_class_that_is_right(call: Call, suite: str) -> None:
-    words = ("run", "-m", "baseline/unchanged", "--suite", suite, "-t", PATCHING, "--no-score")
-    assert call(*words)[0] == 0
-    folder = make_entry(sorted(Path("runs").glob("*.jsonl")), Path("submissions"), Path(suite))
+    run = one_run(call, "--no-score", model="baseline/unchanged", task=PATCHING, suite=suite)
+    folder = make_entry([run], Path("submissions"), Path(suite))
     set_field(folder, "access", "words")
     (finding,) = check_entry(folder, suite=suite).findings
     assert (finding.level, finding.expected) == (
         "error",
         "'runs-target', the widest class of its runs",
     )
-
-    def words_too(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "words"
-
-    (finding,) = check_entry(forge(folder, words_too), suite=suite).findings
+    (finding,) = check_entry(forge(folder, edit(access="words")), suite=suite).findings
     assert "field access is 'words', which is 'runs-target' by the explainer's" in finding.found

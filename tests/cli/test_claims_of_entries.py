@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-import pytest
 from program import Call
 from tiny_entries import as_control, as_model, forge, set_field
-from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
+from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
 
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.select import find_suite
@@ -21,7 +19,7 @@ from introspect_bench.leaderboard.verification.ledger import Line, append_line
 NO_WEIGHTS = "says that it was made from toy-target, but loaded none of its weight files"
 
 
-def test_a_base_that_no_weights_show_is_no_self(submissions: Path) -> None:
+def test_a_base_that_no_weights_show_is_no_self(submissions: Path, call: Call) -> None:
     as_model(folder_of(submissions, "constant"))
     other = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
     false = as_model(folder_of(submissions, "unchanged"))
@@ -29,6 +27,7 @@ def test_a_base_that_no_weights_show_is_no_self(submissions: Path) -> None:
         weights = edit(weights_sha256={"x.safetensors": "ef" * 32}, settings={"seed": 5})
         false = forge(false, weights, name=f"{task}.jsonl")
         other = forge(other, edit(settings={"seed": 5}), name=f"{task}.jsonl")
+    assert call("validate", str(false), "--suite", "toy")[0] == 0
     board = board_of(submissions)
     cells = {cell.row: cell for cell in board.matrices[1].cells}
     assert "acme/unchanged" not in cells  # neither self nor another
@@ -51,67 +50,6 @@ def test_a_base_that_no_weights_show_is_no_self(submissions: Path) -> None:
     board = board_of(submissions)
     assert {cell.row: cell for cell in board.matrices[1].cells}["acme/unchanged"].is_self
     assert NO_WEIGHTS not in render(board)
-
-
-def test_a_copy_with_blanks_and_an_older_date_is_the_copy(submissions: Path) -> None:
-    original = as_model(folder_of(submissions, "nearest-neighbour"))
-    commit_all(submissions)
-    folder = original.with_name(original.name.replace("acme__nearest-neighbour", "globex__mine"))
-    shutil.copytree(original, folder)
-    for name, value in (("org", "globex"), ("name", "mine"), ("date", "2020-01-01")):
-        set_field(folder, name, value)
-
-    def blanks(rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            if row["kind"] == "pred":
-                row["raw"] = f" {row['raw']} "
-
-    for task in TASKS:
-        folder = forge(folder, blanks, name=f"{task}.jsonl")
-    commit_all(submissions)
-    board = board_of(submissions)
-    rows = {row.name: row for row in board.suites[0].rows}
-    copies = [text for text in rows["mine"].labels if text.startswith("copy")]
-    (label,) = (text for text in copies if original.name in text)
-    assert label.startswith("copy: 100.0% of")
-    assert not any(text.startswith("copy") for text in rows["nearest-neighbour"].labels)
-    assert label.partition(" (")[0] in render(board)
-    shutil.rmtree(submissions.parent / ".git")  # nobody knows any more
-    found = rows_of(submissions)
-    for name in ("mine", "nearest-neighbour"):
-        assert any("which came first is not known" in text for text in found[name].labels)
-
-
-def truths(task: str) -> dict[str, str]:
-    """The right reply to every query of the toy suite's test split."""
-    truth = find_suite("toy", task).truth("test")
-    form = get_task(task).format_answer
-    return {qid: form(one.answer) for qid, one in truth.items()}
-
-
-@pytest.mark.parametrize(("access", "warned"), [("words", True), ("replays", False)])
-def test_a_calculator_that_garbles_a_reply_warns_in_its_class(
-    submissions: Path, call: Call, access: str, warned: bool
-) -> None:
-    folder = as_model(folder_of(submissions, "constant"))
-    for task in TASKS:
-        right = truths(task)
-
-        def calculated(rows: list[dict[str, Any]], right: dict[str, str] = right) -> None:
-            rows[0]["access"] = access
-            for row in rows:
-                if row["kind"] == "pred":
-                    row["raw"] = right[row["qid"]]
-            rows[1]["raw"] = "what?"  # of few queries one in a hundred is one
-
-        folder = forge(folder, calculated, name=f"{task}.jsonl")
-    board = board_of(submissions)
-    labels = {row.name: row.labels for row in board.suites[0].rows}["constant"]
-    assert any(text.startswith("high:") for text in labels) is warned
-    said = f"explainer of class {access} is known to reach 33%"
-    assert (said in render(board)) is warned
-    _, out, err = call("validate", str(folder), "--suite", "toy")
-    assert (said in out + err) is warned or access == "words"
 
 
 def test_above_the_best_oracle_warns_whatever_the_class() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded
+from tiny_entries import unfinished
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
@@ -22,12 +23,8 @@ SUITE = ("--suite", "toy")
 
 def runs_of(call: Call, *tasks: str) -> list[str]:
     """Runs of the constant and the nearest-neighbour baseline, of some tasks."""
-    found = [str(one_run(call, task=task)) for task in tasks]
-    for task in tasks:
-        words = ("run", "-m", "baseline/nearest-neighbour", *SUITE, "-t", task)
-        assert call(*words)[0] == 0
-        found.append(f"runs/baseline-nearest-neighbour.toy.{task}.test.jsonl")
-    return found
+    models = ("baseline/constant", "baseline/nearest-neighbour")
+    return [str(one_run(call, model=model, task=task)) for model in models for task in tasks]
 
 
 def test_two_tasks_are_compared_each_on_its_own_queries(call: Call) -> None:
@@ -74,11 +71,7 @@ def test_p_values_are_corrected_over_tasks_and_pairs(call: Call) -> None:
 
 def test_a_difference_does_not_depend_on_the_company_it_is_in(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    copy = Path("runs/third.jsonl")
-    header, _, rest = Path(runs[0]).read_text().partition("\n")
-    fields = json.loads(header) | {"run_id": "ab" * 16}
-    lines = rest.splitlines(keepends=True)[:-1]
-    copy.write_text(json.dumps(fields) + "\n" + "".join(lines))
+    copy = unfinished(Path(runs[0]), lambda rows: rows[0].update(run_id="ab" * 16))
     two = ib.compare(runs, suite="toy", common=True)["tasks"][0]
     three = ib.compare([*runs, copy], suite="toy", common=True)["tasks"][0]
     assert [(p["first"], p["second"]) for p in three["pairs"]] == [(0, 1), (0, 2), (1, 2)]
@@ -108,9 +101,7 @@ def test_text_and_latex(call: Call) -> None:
 def test_runs_of_two_access_classes_are_said_to_be_no_equals(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     assert "No equals" not in call("compare", *runs, *SUITE)[1]
-    words = ("run", "-m", "baseline/unchanged", "-t", ABLATIONS, *SUITE, "--no-score")
-    assert call(*words)[0] == 0
-    (other,) = Path("runs").glob("baseline-unchanged.*.jsonl")
+    other = one_run(call, "--no-score", model="baseline/unchanged")
     _, out, _ = call("compare", runs[0], str(other), *SUITE)
     assert "No equals: runs come by their answers in different ways (runs-target, words)." in out
 
@@ -137,9 +128,7 @@ def test_one_run_of_a_task_is_refused(call: Call) -> None:
 
 def test_runs_about_different_queries_are_refused(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "other")
-    assert call(*words, "--split", "validation")[0] == 0
-    other = f"other/baseline-input-only.toy.{ABLATIONS}.validation.jsonl"
+    other = str(one_run(call, "--split", "validation", model="baseline/input-only"))
     assert "the split is 'test' and 'validation'" in refused(
         call("compare", runs[0], other, *SUITE), 2
     )
@@ -149,9 +138,7 @@ def test_runs_about_different_queries_are_refused(call: Call) -> None:
 
 def test_partial_runs_are_compared_only_if_asked(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "part")
-    assert call(*words, "--limit", "8")[0] == 0
-    (part,) = map(str, Path("part").glob("*.jsonl"))
+    part = str(one_run(call, "--limit", "8", model="baseline/input-only"))
     assert f"15 queries and {part} about 8" in refused(call("compare", runs[1], part, *SUITE), 2)
     out = succeeded(call("compare", runs[1], part, *SUITE, "--common"))
     assert "Exploratory" in out
@@ -184,11 +171,7 @@ def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> 
 def test_a_strange_name_is_shown_as_text(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     name = "a|b <i> $x$ \\input{y} 100% \x1b[31m -- #1"
-    header, _, rest = Path(runs[0]).read_text().partition("\n")
-    fields = json.loads(header)
-    fields["explainer"]["name"] = name
-    lines = rest.splitlines(keepends=True)[:-1]
-    Path(runs[0]).write_text(json.dumps(fields) + "\n" + "".join(lines))
+    unfinished(Path(runs[0]), lambda rows: rows[0]["explainer"].update(name=name), runs[0])
     out = succeeded(call("compare", *runs, *SUITE, "--common"))
     assert r"a\|b \<i\>" in out
     assert "\x1b" not in out

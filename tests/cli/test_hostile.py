@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
 from hostile import RUN, Attack
-from program import Call, environment, the_sentence
+from program import Call, measured, the_sentence
 
 SECONDS = 2.0
 """Longest time of a processor that one may take; other jobs of the machine do not count."""
@@ -81,35 +78,14 @@ def test_a_board_with_an_attack_on_it_is_refused_as_a_whole(
     assert attack.part in out
 
 
-LAUNCHER = """
-import json, resource, subprocess, sys
-limit = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-code = subprocess.run(["timeout", "60", *sys.argv[2:]], stdout=subprocess.DEVNULL).returncode
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([code, used.ru_maxrss, used.ru_utime + used.ru_stime]))
-"""
-"""A small process in between: a child's peak starts at what its parent held when it forked, and the
-tests' own process holds more than an attack may take."""
-
-
 @pytest.mark.parametrize("name", IN_OWN_PROCESS)
 def test_an_attack_is_refused_within_limits(entry: Path, here: Path, name: str) -> None:
     """The address space may be a gigabyte larger than memory: libraries map more than they use."""
     attack = next(attack for attack in ATTACKS if attack.name == name)
     folder = attack.make(entry)
-    words = ["validate", "--strict", str(folder), "--suite", "toy"]
-    launched = [sys.executable, "-I", "-c", LAUNCHER, str(BYTES + (1 << 30))]
-    child = subprocess.run(
-        [*launched, sys.executable, "-m", "introspect_bench", *words],
-        cwd=here,
-        env=environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, kilobytes, seconds = json.loads(child.stdout)
-    assert code == attack.code, child.stderr
-    assert "Traceback" not in child.stderr
-    assert kilobytes * 1024 < BYTES
-    assert seconds < SECONDS
+    words = ("validate", "--strict", str(folder), "--suite", "toy")
+    used = measured(*words, cwd=here, space=BYTES + (1 << 30))
+    assert used.code == attack.code, used.said
+    assert "Traceback" not in used.said
+    assert used.megabytes < BYTES >> 20
+    assert used.seconds < SECONDS

@@ -60,18 +60,39 @@ def test_a_builder_is_seen() -> None:
     }
 
 
+QUICK = {"numpy", "jinja2"}
+LIBRARIES = {*QUICK, "torch", "transformers", "scipy", "huggingface_hub", "rich"}
+MODELS = {"torch", "transformers", "nnsight", "peft", "sklearn", "datasets"}
+
+
 @pytest.mark.parametrize(
     ("words", "heavy"),
     [
-        (("--help",), {"numpy", "jinja2"}),
-        (("--version",), {"numpy", "jinja2"}),
-        (("score", "--help"), {"numpy", "jinja2"}),
-        (("ls", "--help"), {"numpy", "jinja2"}),
-        (("ls", "suites"), {"torch", "scipy"}),
+        ("--help", LIBRARIES),
+        ("run --help", LIBRARIES),
+        ("--version", QUICK),
+        ("score --help", QUICK),
+        ("ls --help", QUICK),
+        ("ls suites", {"torch", "scipy"}),
+        ("score RUN --suite toy", MODELS),
+        ("validate RUN", MODELS),
+        ("show RUN --suite toy", MODELS),
+        ("score --markdown RUN --suite toy", MODELS),
+        ("data verify --suite toy", MODELS),
+        ("ls tasks", MODELS),
+        ("ls targets", MODELS),
+        ("ls baselines", {*MODELS, "scipy"}),
+        ("ls versions", MODELS),
+        ("cite", MODELS),
+        ("export RUN --to csv --suite toy", MODELS),
+        ("run -m baseline/constant --suite toy --split mini", MODELS),
+        ("run -m baseline/zero-shot --suite toy --dry-run", MODELS),
     ],
 )
-def test_a_quick_answer_imports_little(words: tuple[str, ...], heavy: set[str]) -> None:
-    assert imported(*words) & heavy == set()
+def test_a_command_imports_no_more_than_it_needs(call: Call, words: str, heavy: set[str]) -> None:
+    names = imported(*words.replace("RUN", str(one_run(call))).split())
+    assert "click" in names  # what is imported is seen
+    assert names & heavy == set()
 
 
 def test_version_is_an_option(call: Call) -> None:

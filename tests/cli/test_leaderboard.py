@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from program import Call, refused
-from tiny_entries import as_control, as_model, forge, make_entry, set_field
-from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
+from tiny_entries import as_control, as_model, forge, set_field
+from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
 
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -39,10 +38,7 @@ def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None
 
 
 def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> None:
-    def replays(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "replays"
-
-    forge(folder_of(submissions, "constant"), replays, name=f"{TASKS[0]}.jsonl")
+    forge(folder_of(submissions, "constant"), edit(access="replays"), name=f"{TASKS[0]}.jsonl")
     row = rows_of(submissions)["constant"]
     assert (row.access, row.rank) == ("replays", (1, 1))
     assert [row.scores[task].access for task in TASKS] == ["replays", "words"]
@@ -50,12 +46,9 @@ def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> N
 
 
 def test_an_oracle_is_shown_and_not_ranked(submissions: Path) -> None:
-    def told(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "oracle"
-
     folder = folder_of(submissions, "constant")
     for task in TASKS:
-        folder = forge(folder, told, name=f"{task}.jsonl")
+        folder = forge(folder, edit(access="oracle"), name=f"{task}.jsonl")
     rows = rows_of(submissions)
     assert list(rows)[-1] == "constant"
     assert rows["constant"].rank is None
@@ -164,21 +157,6 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
     assert row.withdrawn
     assert row.rank is None
     assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
-
-
-def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
-    commit_all(submissions)
-    runs = sorted(folder_of(submissions, "unchanged").glob("*.jsonl"))
-    named = [here / f"copy-{run.name}" for run in runs]
-    for run, path in zip(runs, named, strict=True):
-        shutil.copy(run, path)
-    folder = make_entry(named, here / "more", here / "toy", name="globex/mine", date="2027-01-01")
-    shutil.copytree(folder, submissions / "toy" / folder.name)
-    rows = rows_of(submissions)
-    original = folder_of(submissions, "unchanged").name
-    (label,) = (text for text in rows["mine"].labels if text.startswith("copy: 100.0%"))
-    assert original in label
-    assert not [text for text in rows["unchanged"].labels if text.startswith("copy")]
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
 from tiny_answerers import save_answerer
+from tiny_servers import ChatServer, Reply, chats, said
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer import through_lm_eval
@@ -20,6 +18,7 @@ from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.evaluation.lm_eval_models import shown_name, split_name
 from introspect_bench.benchmark.records import Prompt, Query
 
+assert chats  # a fixture
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what lm-eval imports
 N = 40
 
@@ -181,51 +180,23 @@ def test_a_failure_is_no_reply(replies: tuple[Any, ...]) -> None:
         scripted(*replies, hosted=True).complete([PROMPT])
 
 
-class Endpoint(BaseHTTPRequestHandler):
-    """Chat completions, as a server sends them."""
-
-    content: Any = None
-    bodies: list[Any] = []
-
-    def do_POST(self) -> None:
-        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        choice = {"index": 0, "message": {"role": "assistant", "content": type(self).content}}
-        body = json.dumps({"choices": [choice] if type(self).content != "filtered" else [{}]})
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.mark.usefixtures("models")
-def test_an_endpoint_answers(call: Call, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_answers(call: Call, chats: ChatServer) -> None:
     pytest.importorskip("tenacity", reason="pip install 'introspect-bench[lm-eval]'")
-    model = f"lm-eval:local-chat-completions,model=x,base_url={address}"
+    model = f"lm-eval:local-chat-completions,model=x,base_url={chats.url}/chat/completions"
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", model, "--limit", "3")
-    for nothing in (None, "", "filtered"):
-        monkeypatch.setattr(Endpoint, "content", nothing)
+    for nothing in (said(None), said(""), Reply(body=b'{"choices": [{}]}')):
+        chats.script = lambda _text, _n, nothing=nothing: nothing  # type: ignore[misc]
         assert "gave no reply to some queries" in refused(call(*words), 3)
         assert not any('"raw"' in path.read_text() for path in Path("runs").glob("*.jsonl"))
-    monkeypatch.setattr(Endpoint, "content", "changed: Paris\nbecause")
+    chats.script = lambda _text, _n: said("changed: Paris\nbecause")
     succeeded(call(*words))
     (path,) = Path("runs").glob("*.jsonl")
     run = ib.load(path)
     assert [row["raw"] for row in run.rows.values()] == ["changed: Paris\n"] * 3
     assert "127.0.0.1" not in path.read_text()
     assert (run.header.access, run.header.explainer.weights_sha256) == ("undeclared", {})
-    *_, last = Endpoint.bodies
+    *_, last = chats.requests
     assert [turn["role"] for turn in last["messages"]] == ["system", "user"]
     assert (last["temperature"], last["max_tokens"]) == (0, 32)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, refused, started, succeeded, the_sentence
+from tiny_entries import Rows, unfinished
 from tiny_models import make_tokenizer, save_model
 from tiny_suites import D_TARGET, make_suite
 
@@ -75,11 +75,13 @@ def test_rows_of_another_device_or_library_are_not_gone_on_with(
     words = ("--model", str(models / "same"), "-t", ABLATIONS)
     assert answer(call, *words)[0] == 0
     path = Path(f"runs/same.toy.{ABLATIONS}.mini.jsonl")
-    first, *rows = path.read_text().splitlines(keepends=True)[:-2]
-    header = json.loads(first)
-    assert header["env"]["device"] == "cpu"
-    header["env"][field] = value
-    path.write_text("".join([json.dumps(header) + "\n", *rows]))
+
+    def edit(rows: Rows) -> None:
+        assert rows[0]["env"]["device"] == "cpu"
+        rows[0]["env"][field] = value
+        del rows[-1]
+
+    unfinished(path, edit, str(path))
     before = path.read_bytes()
     assert f"env.{field} is '{value}' there" in refused(answer(call, *words), 4)
     assert path.read_bytes() == before

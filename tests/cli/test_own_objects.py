@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from program import ABLATIONS, Call, python, started, succeeded, the_sentence
+from program import ABLATIONS, Call, python, started, succeeded
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -133,13 +133,3 @@ def test_a_class_of_the_main_module_is_run_by_name_and_as_object(way: str, here:
     code, out, err = run("changed: Y")  # other code is another explainer
     assert code != 0
     assert "source_sha256" in err
-
-
-def test_who_interrupts_is_told_that_the_same_command_goes_on(call: Call) -> None:
-    Path("tired.py").write_text(
-        "class Tired:\n    def complete(self, prompts):\n        raise KeyboardInterrupt\n"
-    )
-    code, _, err = call("run", "--suite", "toy", "-t", ABLATIONS, "-m", "py:tired:Tired")
-    assert code == 130
-    assert the_sentence(err).endswith("interrupted; the same command goes on where it was")
-    assert list(Path("runs").iterdir())

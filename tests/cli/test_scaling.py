@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, refused
+from program import ABLATIONS, PATCHING, Call, one_run, refused
 from tiny_entries import rows_of, write_rows
 
 import introspect_bench as ib
@@ -78,11 +78,9 @@ def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path
     assert call("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")[0] == 0
     (whole, _) = sorted((here / "runs").glob("baseline-constant*"))
     assert "does not say from how many queries was learnt" in refused(call(*words, str(whole)), 2)
-    part = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-t", PATCHING)
-    assert call(*part, "--n-train", "4", "--limit", "4", "-o", "part")[0] == 0
-    assert "only a part of test" in refused(
-        call(*words, *map(str, Path("part").glob("*.jsonl"))), 2
-    )
+    limited = ("--n-train", "4", "--limit", "4")
+    part = one_run(call, *limited, model="baseline/nearest-neighbour", task=PATCHING, out="part")
+    assert "only a part of test" in refused(call(*words, str(part)), 2)
     again = here / "again.jsonl"
     again.write_bytes(Path(runs[0]).read_bytes())
     edit(again, run_id="0" * 32)

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, CONSTANT, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.benchmark._version import METRIC_VERSION, PROMPT_VERSION
@@ -39,9 +40,8 @@ def test_details_show_kinds_and_layers(call: Call) -> None:
 
 def test_a_claimed_number_that_differs_is_exit_1(call: Call) -> None:
     run = one_run(call)
-    *body, footer = run.read_text().splitlines(keepends=True)
-    claims = json.loads(footer) | {"claimed": {"exact_match": 0.99}}
-    run.write_text("".join(body) + json.dumps(claims) + "\n")
+    *rows, footer = rows_of(run)
+    write_rows(run, [*rows, footer | {"claimed": {"exact_match": 0.99}}])
     assert call("score", str(run), "--suite", "toy")[0] == 0
     assert "claims exact_match 0.99" in refused(
         call("score", str(run), "--suite", "toy", "--check"), 1
@@ -102,9 +102,7 @@ def easy_queries() -> str:
 
 def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
     whole = one_run(call)
-    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--queries", easy_queries())
-    assert call(*CONSTANT, *words)[0] == 0
-    (part,) = Path("part").glob("*.jsonl")
+    part = one_run(call, "--queries", easy_queries(), out="part")
     code, out, err = call("score", str(part), "--suite", "toy", "--check")
     assert code == 1
     assert "100.0" in out
@@ -119,9 +117,7 @@ def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
 
 def test_validate_says_what_cannot_be_submitted(call: Call) -> None:
     whole = one_run(call)
-    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--limit", "3")
-    assert call(*CONSTANT, *words)[0] == 0
-    (part,) = Path("part").glob("*.jsonl")
+    part = one_run(call, "--limit", "3", out="part")
     code, out, err = call("validate", str(whole), str(part))
     assert (code, err) == (0, "")
     assert "ok (partial)" in out
@@ -162,3 +158,22 @@ def test_a_page_that_is_not_text_is_left_alone(call: Call) -> None:
     words = ("score", "--markdown", str(one_run(call)), "--suite", "toy", "--readme", str(page))
     assert "PAGE.md: not UTF-8 at byte 0" in refused(call(*words), 4)
     assert page.read_bytes()[:1] == b"\xff"
+
+
+SURE = """
+from introspect_bench.benchmark.records import Completion
+class Sure:
+    def complete(self, prompts):
+        return [Completion(text="changed: Rome", confidence=0.25) for _ in prompts]
+"""
+
+
+def test_confidence_is_scored_and_shown_and_ranks_nothing(call: Call, here: Path) -> None:
+    (here / "sure.py").write_text(SURE)
+    run = one_run(call, "--no-score", model="py:sure:Sure", task=PATCHING)
+    result = json.loads(call("score", str(run), "--suite", "toy", "--json")[1])["results"][0]
+    assert result["confidence"]["confidence"]["mean"] == 0.25
+    assert result["confidence"]["confidence"]["n"] == result["overall"]["n"]
+    assert "confidence" not in result["metrics"]
+    rows = ib.show(str(run), suite="toy")
+    assert {row["confidence"] for row in rows} == {0.25}

@@ -7,61 +7,13 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from program import CONSTANT, Call, environment, one_run, python, refused, started, the_sentence
+from program import CONSTANT, Call, environment, one_run, refused, started, the_sentence
 
+from introspect_bench.bars import Bar
 from introspect_bench.cli import RENAMED, VERBS
-
-
-def loaded(names: set[str], *words: str) -> set[str]:
-    """Which of the modules a command imports."""
-    code = (
-        "import sys; from introspect_bench.__main__ import main; code = main(sys.argv[1:]);"
-        f"print({sorted(names)!r} and sorted(set({sorted(names)!r}) & set(sys.modules)),"
-        " file=sys.stderr); sys.exit(code)"
-    )
-    done = python("-c", code, *words)
-    assert done.returncode == 0, done.stderr
-    found: set[str] = set(json.loads(done.stderr.splitlines()[-1].replace("'", '"')))
-    return found
-
-
-def test_help_imports_nothing_heavy() -> None:
-    heavy = {"torch", "transformers", "numpy", "scipy", "jinja2", "huggingface_hub", "rich"}
-    assert loaded(heavy | {"click"}, "--help") == {"click"}
-    assert loaded(heavy | {"click"}, "run", "--help") == {"click"}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("score", "RUN", "--suite", "toy"),
-        ("validate", "RUN"),
-        ("show", "RUN", "--suite", "toy"),
-        ("score", "--markdown", "RUN", "--suite", "toy"),
-        ("data", "verify", "--suite", "toy"),
-        ("ls", "tasks"),
-        ("ls", "targets"),
-        ("ls", "baselines"),
-        ("ls", "versions"),
-        ("cite",),
-        ("export", "RUN", "--to", "csv", "--suite", "toy"),
-        (*CONSTANT, "--suite", "toy", "--split", "mini"),
-        ("run", "-m", "baseline/zero-shot", "--suite", "toy", "--dry-run"),
-    ],
-    ids=lambda words: " ".join(words[:2]),
-)
-def test_no_torch_where_no_model_runs(call: Call, words: Sequence[str]) -> None:
-    run = str(one_run(call))
-    heavy = {"torch", "transformers", "nnsight", "peft", "sklearn", "datasets"}
-    assert loaded(heavy, *(run if word == "RUN" else word for word in words)) == set()
-
-
-def test_the_check_for_torch_sees_torch() -> None:
-    assert loaded({"json"}, "ls", "tasks") == {"json"}
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "data make", "data verify", "board build"])
@@ -146,6 +98,45 @@ def test_on_a_terminal_progress_moves_on_stderr_and_stdout_stays_pure() -> None:
     assert b"answering activation-patching" in shown
     assert b"12 of 12" in shown
     assert len(json.loads(out)["runs"]) == 2
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_long_step_says_every_half_minute_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    bar = Bar(None, clock=clock)
+    for done in range(0, 1001, 10):
+        bar("answering X", done, 1000, note="loss 0.1")
+        clock.now += 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "answering X ..."
+    assert lines[1] == "answering X: 150 of 1000  loss 0.1, about 3 min left"
+    assert lines[2] == "answering X: 300 of 1000  loss 0.1, about 3 min left"
+    assert len(lines) == 1 + 200 // 30
+
+
+def test_a_step_that_goes_on_counts_from_where_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    bar = Bar(None, clock=clock)
+    bar("answering X", 900, 1000)
+    clock.now = 60
+    bar("answering X", 910, 1000)
+    bar("downloading", 5_000_000, 10_000_000, unit="bytes")
+    clock.now = 100
+    bar("downloading", 6_000_000, unit="bytes")
+    assert capsys.readouterr().err.splitlines() == [
+        "answering X ...",
+        "answering X: 910 of 1000, about 9 min left",
+        "downloading ...",
+        "downloading: 6.0 MB",
+    ]
 
 
 def test_elsewhere_nothing_is_coloured_and_each_step_is_a_line() -> None:

@@ -63,11 +63,9 @@ def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> No
 
 def test_a_control_is_named_when_its_explainer_is_submitted(call: Call) -> None:
     """Its runs are looked at beside the draft: another recipe is no control."""
-    words = ("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")
     ids = {}
     for name, more in (("own", ()), ("blind", ("--no-vector",)), ("fewer", ("--n-train", "4"))):
-        assert call(*words, "-t", PATCHING, "-o", name, *more)[0] == 0
-        (run,) = Path(name).glob("*.jsonl")
+        run = one_run(call, "--no-score", *more, task=PATCHING, out=name)
         if name == "own":
             continue
         assert call("submit", str(run), *WORDS, "--name", f"Acme/{name}")[0] == 0

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, CONSTANT, Call, refused, succeeded, the_sentence
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import unfinished
 from tiny_suites import make_suite
 
 import introspect_bench as ib
@@ -34,16 +35,6 @@ def fake(**changes: Any) -> Path:
     return Path(NAME)
 
 
-def with_header(run: Path, **about: object) -> Path:
-    """A run file without its footer whose header says something else of its task."""
-    header, *rows = run.read_text().splitlines()[:-1]
-    changed = json.loads(header)
-    changed["task"] |= about
-    path = Path("changed.jsonl")
-    path.write_text("".join(line + "\n" for line in [json.dumps(changed), *rows]))
-    return path
-
-
 @pytest.mark.parametrize(
     "words", [("score", "--check"), ("show",), ("score", "--markdown")], ids=" ".join
 )
@@ -61,8 +52,7 @@ def test_a_folder_beside_a_run_file_is_not_its_ground_truth(
 def test_a_path_in_a_header_leads_nowhere(
     call: Call, verb: str, place: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)[0] == 0
-    run = with_header(Path("runs") / f"baseline-constant.toy.{ABLATIONS}.test.jsonl", suite=place)
+    run = unfinished(one_run(call), lambda rows: rows[0]["task"].update(suite=place))
     if place.startswith(".."):
         (here / "below").mkdir()
         monkeypatch.chdir(here / "below")
@@ -177,8 +167,7 @@ def test_a_suite_without_passed_self_tests_is_not_run(call: Call, doctor: dict[s
 def test_a_malformed_manifest_is_exit_4_for_every_reader(
     call: Call, field: str, value: object
 ) -> None:
-    assert call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)[0] == 0
-    run = str(next(Path("runs").glob("*.jsonl")))
+    run = str(one_run(call))
     path = Path("toy") / ABLATIONS / get_task(ABLATIONS).version / "manifest.json"
     write_json_atomic(path, read_json(path) | {field: value})
     for words in (
@@ -190,12 +179,3 @@ def test_a_malformed_manifest_is_exit_4_for_every_reader(
         (*CONSTANT, "-t", ABLATIONS),
     ):
         assert f"{path}: field {field}" in refused(call(*words, "--suite", "toy"), 4, out="")
-
-
-def test_a_shipped_suite_cannot_be_opened_with_another_hash(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    key = f"{NAME}/{ABLATIONS}/{get_task(ABLATIONS).version}"
-    monkeypatch.setattr(suites, "pins", lambda: {key: "0" * 64})
-    with pytest.raises(IntegrityError, match="expected 0000"):
-        suites.shipped_suite(NAME, ABLATIONS)

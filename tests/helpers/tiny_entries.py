@@ -56,6 +56,14 @@ def write_rows(path: Path, rows: Rows) -> None:
     path.write_bytes(b"".join(lines))
 
 
+def unfinished(run: Path, edit: Callable[[Rows], object], name: str = "edited.jsonl") -> Path:
+    """Write a run file again, edited and without its footer."""
+    rows = rows_of(run)[:-1]
+    edit(rows)
+    write_rows(path := Path(name), rows)
+    return path
+
+
 def renamed(folder: Path) -> Path:
     """Give a folder the name that its replies stand for."""
     bodies = {
