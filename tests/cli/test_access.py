@@ -7,6 +7,7 @@ folder, by the tests' own slow way.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,7 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
     scratch = Scratch(here / "repository", submitted(call, suite, reader(), access="words"))
 
     def add(root: Path) -> None:
-        target = root / "submissions" / "toy" / folder.name
-        target.mkdir(parents=True)
-        for path in folder.iterdir():
-            (target / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(folder, root / "submissions" / "toy" / folder.name)
 
     found = check_pull_request(
         scratch.root,

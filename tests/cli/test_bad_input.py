@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,48 +57,31 @@ def test_bad_words_are_one_sentence(
     assert part in the_sentence(err)
 
 
-def damaged(run: Path, how: str) -> None:
-    """Damage a sound run file in one way."""
-    lines = run.read_text().splitlines(keepends=True)
-    if how == "empty":
-        lines = []
-    elif how == "not json":
-        lines[3] = "hello\n"
-    elif how == "nan":
-        lines[3] = re.sub(r'"ms":[^,}]+', '"ms":NaN', lines[3])
-        assert "NaN" in lines[3]
-    elif how == "overflow":
-        lines[3] = re.sub(r'"ms":[^,}]+', '"ms":1e999', lines[3])
-    elif how == "duplicate id":
-        lines.insert(3, lines[2])
-    elif how == "long line":
-        lines[3] = lines[3].rstrip("\n") + " " * (1 << 20) + "\n"
-    elif how == "changed body":
-        lines[3] = re.sub(r'"raw":"[^"]+', '"raw":"changed: Nowhere', lines[3])
-    elif how == "no utf-8":
-        run.write_bytes("".join(lines).encode().replace(b'"raw":"', b'"raw":"\xff', 1))
-        return
-    run.write_text("".join(lines))
+def changed(old: str, new: str) -> Callable[[list[str]], list[str]]:
+    """A change of the fourth line."""
+    return lambda lines: [*lines[:3], re.sub(old, new, lines[3], count=1), *lines[4:]]
 
 
-@pytest.mark.parametrize(
-    ("how", "part"),
-    [
-        ("empty", "empty"),
-        ("not json", ":4"),
-        ("nan", ":4"),
-        ("overflow", ":4"),
-        ("duplicate id", "twice"),
-        ("long line", ":4: line longer"),
-        ("changed body", "body_sha256"),
-        ("no utf-8", "UTF-8"),
-    ],
-)
+DAMAGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
+    "empty": (lambda _: [], "empty"),
+    "not json": (changed(".+", "hello"), ":4"),
+    "nan": (changed('"ms":[^,}]+', '"ms":NaN'), ":4"),
+    "overflow": (changed('"ms":[^,}]+', '"ms":1e999'), ":4"),
+    "duplicate id": (lambda lines: [*lines[:3], *lines[2:]], "twice"),
+    "long line": (changed("$", " " * (1 << 20)), ":4: line longer"),
+    "changed body": (changed('"raw":"[^"]+', '"raw":"changed: Nowhere'), "body_sha256"),
+    "no utf-8": (changed('"raw":"', '"raw":"\udcff'), "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("verb", ["validate", "score", "show"])
-def test_a_damaged_run_file_is_exit_4(call: Call, verb: str, how: str, part: str) -> None:
-    run = one_run(call)
-    damaged(run, how)
-    before = run.read_bytes()
+def test_a_damaged_run_file_is_exit_4(call: Call, verb: str, how: str) -> None:
+    run, (damage, part) = one_run(call), DAMAGES[how]
+    whole = run.read_text().splitlines(keepends=True)
+    before = "".join(damage(whole)).encode(errors="surrogateescape")
+    assert before != "".join(whole).encode()
+    run.write_bytes(before)
     more = () if verb == "validate" else ("--suite", "toy")
     assert part in refused(call(verb, str(run), *more), 4, out="")
     assert run.read_bytes() == before

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
+from tiny_entries import rows_of
 from tiny_servers import KEY, VARIABLE, ChatServer, Reply, chats, said
 
 import introspect_bench as ib
@@ -21,10 +22,6 @@ WORDS = ("run", "--suite", "toy", "-m", "openai:toy")
 FILE = Path(f"runs/openai-toy.toy.{ABLATIONS}.test.jsonl")
 N = 15
 PRICES = ("--price-in", "1", "--price-out", "10")
-
-
-def rows(path: Path = FILE) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def test_it_answers_and_the_file_says_what_it_took(ask: Call, chats: ChatServer)
     chats.script = lambda _text, _n: said("changed: Paris\nbecause")
     out = succeeded(ask("--key-env", VARIABLE, *PRICES, "--system", "Be brief."))
     assert f"{FILE}: {N} queries answered, price of all replies 0.003" in out
-    header, *body, footer = rows()
+    header, *body, footer = rows_of(FILE)
     assert [(row["raw"], row["n_in"], row["n_out"]) for row in body] == [
         ("changed: Paris\n", 100, 10)
     ] * N
@@ -82,7 +79,7 @@ def test_killed_it_asks_only_for_what_is_missing(ask: Call, chats: ChatServer) -
     succeeded(ask())
     assert len(chats.requests) == N + 12
     assert FILE.read_text().startswith("".join([first, *lines[:3]]))
-    assert len({row["qid"] for row in rows()[1:-1]}) == N
+    assert len({row["qid"] for row in rows_of(FILE)[1:-1]}) == N
 
 
 def test_replies_are_kept_as_they_come(ask: Call, chats: ChatServer) -> None:
@@ -92,11 +89,14 @@ def test_replies_are_kept_as_they_come(ask: Call, chats: ChatServer) -> None:
     assert f"put a valid key into {VARIABLE}" in refused(
         ask("--concurrency", "1", "--key-env", VARIABLE), 2
     )
-    assert [row["kind"] for row in rows()] == ["header", "pred", "pred", "pred"]
+    assert [row["kind"] for row in rows_of(FILE)] == ["header", "pred", "pred", "pred"]
     chats.script = lambda _text, _n: said("unchanged: A")
     assert ask("--concurrency", "1", "--key-env", VARIABLE)[0] == 0
-    assert len(rows()) == N + 2
-    assert sum(row.get("ms", 0) for row in rows()) / 1000 == rows()[-1]["cost"]["seconds"]
+    assert len(rows_of(FILE)) == N + 2
+    assert (
+        sum(row.get("ms", 0) for row in rows_of(FILE)) / 1000
+        == rows_of(FILE)[-1]["cost"]["seconds"]
+    )
 
 
 def test_the_highest_cost_stops_it_and_a_higher_one_goes_on(ask: Call, chats: ChatServer) -> None:
@@ -119,7 +119,7 @@ def test_what_a_filter_holds_back_is_recorded_and_shown(ask: Call, chats: ChatSe
     code, _, err = ask()
     assert code == 0
     assert f"{FILE}: replies held back by a content filter: 1" in err
-    (held,) = (row for row in rows()[1:-1] if not row["raw"])
+    (held,) = (row for row in rows_of(FILE)[1:-1] if not row["raw"])
     assert (held["status"], held["reason"]) == ("unparsed", "content filter")
     (shown,) = ib.show(f"{FILE}:{held['qid']}", suite="toy")
     assert (shown["status"], shown["exact"]) == ("unparsed", False)

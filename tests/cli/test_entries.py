@@ -82,7 +82,9 @@ def test_copies_are_labelled_whatever_day_they_claim(
     set_field(other, "date", "2020-01-01")
     new = read_entry(other)
     shutil.move(other, "elsewhere")
-    (found,) = labels_of(read_entry_from(new.id, Path("elsewhere")), ROOT, suite="toy")
+    place = Path("work") / "toy" / new.id  # where that of a pull request lies
+    shutil.copytree("elsewhere", place)
+    (found,) = labels_of(read_entry(place), ROOT, suite="toy")
     assert (found["entry"], found["other"]) == (other.name, entry.name)
 
 
@@ -90,13 +92,6 @@ def merged(entries: list[Entry]) -> list[Replies]:
     """What entries said that were merged one after the other."""
     found = [entry_replies(entry, suite="toy") for entry in entries]
     return [replace(one, place=place) for place, one in enumerate(found)]
-
-
-def read_entry_from(identifier: str, folder: Path) -> Entry:
-    """Read an entry that lies elsewhere, as a pull request's does."""
-    place = Path("work") / "toy" / identifier
-    shutil.copytree(folder, place)
-    return read_entry(place)
 
 
 def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -28,6 +27,7 @@ from introspect_bench.benchmark.suite.select import find_suite
 assert hub  # a fixture
 TASKS = (FEATURES, PATCHING, ABLATIONS)
 NOBODY = "0" * 40
+EXPORT = ("data", "export", "--to", "hf", "repository", "--suite", "toy")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def pushed(whole: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.usefixtures("whole")
 def test_load_dataset_reads_every_task_and_split_without_a_hub(call: Call) -> None:
-    code, out, err = call("data", "export", "--to", "hf", "repository", "--suite", "toy")
+    code, out, err = call(*EXPORT)
     assert (code, out) == (0, "repository\n"), err
     assert datasets.get_dataset_config_names("repository") == list(TASKS)
     datasets.disable_progress_bars()
@@ -105,15 +105,13 @@ def test_a_split_whose_truth_is_not_in_the_suite_has_none_and_says_so() -> None:
 
 
 def test_the_folder_is_what_suite_takes_and_nothing_is_overwritten(call: Call, hub: Hub) -> None:
-    assert call("data", "export", "--to", "hf", "repository", "--suite", "toy")[0] == 0
+    assert call(*EXPORT)[0] == 0
     for name in (PATCHING, ABLATIONS):
         version = get_task(name).version
         assert files_below(Path("repository", name, version)) == files_below(
             Path("toy", name, version)
         )
-    assert "repository is there already" in refused(
-        call("data", "export", "--to", "hf", "repository", "--suite", "toy"), 2, out=""
-    )
+    assert "repository is there already" in refused(call(*EXPORT), 2, out="")
     assert hub.asked == []  # without --push nothing is
 
 
@@ -279,6 +277,5 @@ def test_a_result_names_the_suite_on_the_hub_in_the_hubs_own_types(hub: Hub, cal
 
 
 def test_json_says_where_it_is(call: Call) -> None:
-    words: tuple[Any, ...] = ("data", "export", "--to", "hf", "repository", "--suite", "toy")
-    code, out, _ = call(*words, "--json")
+    code, out, _ = call(*EXPORT, "--json")
     assert (code, json.loads(out)) == (0, {"path": "repository", "suite": "repository"})

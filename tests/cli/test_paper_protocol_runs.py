@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tiny_published as published
 from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import rows_of
 from tiny_families import QWEN
 from tiny_models import make_tokenizer, save_model
 from tiny_suites import D_TARGET
@@ -146,16 +147,11 @@ def test_replies_by_row_of_the_dataset(suite: Path, call: Call) -> None:
     assert run.complete
     assert (run.header.explainer.name, run.header.explainer.kind) == ("me/x", "imported")
     assert run.header.access == "undeclared"
-    told = {own["origin"]["row"]: own for own in oracle(suite)}
-    assert set(told) == {0, 1, 3, 4, 5, 6}
+    told = {own["origin"]["row"] for own in rows_of(suite / ABLATIONS / "v2/test/oracle.jsonl")}
+    assert told == {0, 1, 3, 4, 5, 6}
     assert {raw["raw"].rpartition(" ")[2] for raw in run.rows.values()} == {*map(str, told)}
     found = paper(call, said["path"])
     assert (found["metrics"]["exact_strict"], found["metrics"]["exact_parsed"]) == (0, 0.5)
-
-
-def oracle(suite: Path) -> list[dict[str, dict[str, int]]]:
-    lines = (suite / ABLATIONS / "v2" / "test" / "oracle.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_replies_by_id_in_csv(suite: Path, call: Call) -> None:

@@ -21,11 +21,11 @@ from tiny_entries import (
     write_rows,
 )
 from tiny_features import NAME
+from tiny_submissions import tier_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.select import find_suite
-from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 from introspect_bench.leaderboard.verification.recheck import choose
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
@@ -50,14 +50,11 @@ def test_a_baseline_agrees_with_itself_and_the_ledger_says_so(call: Call, entry:
     (line,) = read_ledger(LEDGER)
     assert (line.event, line.tasks) == ("recheck", {ABLATIONS: (5, 5)})
     assert line.details["nonce"] == "x"
-    found = read_entry(entry)
-    sha = entry_sha256(found)
-    assert standing(read_ledger(LEDGER), found.id, sha).tier == 1  # five are too few
+    assert tier_of(entry) == 1  # five are too few
     out = succeeded(call("recheck", str(entry), "--suite", "toy", "--json"))
     assert json.loads(out)["event"] == "rerun"
-    stands = standing(read_ledger(LEDGER), found.id, sha, [ABLATIONS])
-    assert stands.tier == 3
-    assert standing(read_ledger(LEDGER), found.id, "0" * 64, [ABLATIONS]).tier == 1
+    assert tier_of(entry, ABLATIONS) == 3
+    assert standing(read_ledger(LEDGER), entry.name, "0" * 64, [ABLATIONS]).tier == 1
     assert call("validate", "submissions", "--suite", "toy")[0] == 0
 
 
@@ -67,8 +64,7 @@ def test_replies_that_nobody_gave_are_found(call: Call, entry: Path) -> None:
     assert "came out the same, expected 90%" in refused(
         call("recheck", str(folder), "--suite", "toy"), 1
     )
-    found = read_entry(folder)
-    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+    assert tier_of(folder, ABLATIONS) == 1
 
 
 def test_a_submission_never_chooses_what_is_loaded(call: Call, entry: Path) -> None:
@@ -131,8 +127,7 @@ def test_sound_judgements_are_found_again(call: Call, described: Path) -> None:
     found = json.loads(out)
     assert found["event"] == "rejudge"
     assert found["tasks"][0]["asked"] == found["tasks"][0]["agreed"] == 4
-    sha = entry_sha256(read_entry(described))
-    assert standing(read_ledger(LEDGER), described.name, sha, [NAME]).tier == 1
+    assert tier_of(described, NAME) == 1
 
 
 def test_forged_predictions_score_and_are_caught(call: Call, described: Path) -> None:

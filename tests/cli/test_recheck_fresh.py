@@ -9,12 +9,12 @@ import pytest
 import tiny_suites
 from program import ABLATIONS, Call, one_run, refused, succeeded, the_sentence
 from tiny_entries import forge, make_entry, truth_instead
+from tiny_submissions import tier_of
 
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.select import find_suite
-from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
+from introspect_bench.leaderboard.verification.ledger import read_ledger
 
 LEDGER = Path("submissions/ledger.jsonl")
 
@@ -43,13 +43,11 @@ def test_a_fresh_suite_confirms_a_score(
     assert said["confirmed"] == "yes"
     assert (said["groups"], said["queries"]) == ("200 / 200", "1000 / 1000")
     assert said["interval"].startswith("[-0.0")
-    found = read_entry(entry)
     (line,) = read_ledger(LEDGER)
     score = line.details["scores"][0]
     assert score["gap"] == score["public"] - score["fresh"]
     assert score["data_sha256"] == find_suite("fresh", ABLATIONS).data_sha256
-    stands = standing([line], found.id, entry_sha256(found), [ABLATIONS])
-    assert stands.tier == 4
+    assert tier_of(entry, ABLATIONS) == 4
 
 
 def test_whoever_learnt_the_public_queries_is_not_confirmed(
@@ -62,8 +60,7 @@ def test_whoever_learnt_the_public_queries_is_not_confirmed(
     assert " no" in out
     assert "on public and" in the_sentence(err)
     assert "over 60 groups or more, here 3 and 3" in the_sentence(err)
-    found = read_entry(folder)
-    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+    assert tier_of(folder, ABLATIONS) == 1
 
 
 def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:

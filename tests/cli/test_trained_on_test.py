@@ -15,15 +15,13 @@ import tiny_suites
 from program import ABLATIONS, Call, the_sentence
 from tiny_entries import make_entry
 from tiny_models import save_model
+from tiny_submissions import tier_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.verification.fresh import MOST_GAP
-from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
-LEDGER = Path("submissions/ledger.jsonl")
 GROUPS = {"train": 60, "validation": 12, "test": 60}
 
 
@@ -83,5 +81,4 @@ def test_who_was_trained_on_the_test_split_is_found(
     assert found["public_n"] == found["fresh_n"] == [180, 60]
     assert code == 1
     assert "confirmed is a gap whose interval ends below 0.05" in the_sentence(err)
-    said = read_entry(entry)
-    assert standing(read_ledger(LEDGER), said.id, entry_sha256(said), [ABLATIONS]).tier == 1
+    assert tier_of(entry, ABLATIONS) == 1

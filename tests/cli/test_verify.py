@@ -17,6 +17,7 @@ from introspect_bench.benchmark.files import read_json, write_json_atomic
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import write_manifest
 
+VERIFY = ("data", "verify", "--suite", "toy")
 ROOT = Path("toy") / PATCHING / get_task(PATCHING).version
 MANIFEST = ROOT / "manifest.json"
 
@@ -38,7 +39,7 @@ def rewritten(split: str, part: str, **changes: object) -> None:
 
 
 def test_a_sound_suite_passes_and_says_so(call: Call) -> None:
-    out = succeeded(call("data", "verify", "--suite", "toy", "--json"))
+    out = succeeded(call(*VERIFY, "--json"))
     rows = json.loads(out)["suites"]
     assert [(row["task"], row["frozen"]) for row in rows] == [
         (PATCHING, True),
@@ -64,9 +65,7 @@ def test_statistics_that_the_files_do_not_give_are_exit_4(
 ) -> None:
     manifest = read_json(MANIFEST) | {"statistics": statistics(**{name: value})}
     write_json_atomic(MANIFEST, manifest)
-    assert f"{MANIFEST}: field statistics.test.{name} is " in refused(
-        call("data", "verify", "--suite", "toy"), 4, out=""
-    )
+    assert f"{MANIFEST}: field statistics.test.{name} is " in refused(call(*VERIFY), 4, out="")
 
 
 def test_statistics_of_a_kind_are_compared_too(call: Call) -> None:
@@ -74,13 +73,9 @@ def test_statistics_of_a_kind_are_compared_too(call: Call) -> None:
     by_kind = {"last-subject": own | {"share_changed": 0.25}}
     made = read_json(MANIFEST)
     write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind=by_kind)})
-    assert "statistics.test.by_kind.last-subject.share_changed is 0.25" in refused(
-        call("data", "verify", "--suite", "toy"), 4
-    )
+    assert "statistics.test.by_kind.last-subject.share_changed is 0.25" in refused(call(*VERIFY), 4)
     write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind={"last": own})})
-    assert "statistics.test.by_kind is not about the kinds" in refused(
-        call("data", "verify", "--suite", "toy"), 4
-    )
+    assert "statistics.test.by_kind is not about the kinds" in refused(call(*VERIFY), 4)
 
 
 @pytest.mark.parametrize("canary", ["introspect-bench:canary:other", None])
@@ -88,14 +83,12 @@ def test_another_canary_is_exit_4(call: Call, canary: str | None) -> None:
     manifest = read_json(MANIFEST)
     del manifest["canary"]
     write_json_atomic(MANIFEST, manifest | ({"canary": canary} if canary else {}))
-    assert f"{MANIFEST}: field canary is not" in refused(
-        call("data", "verify", "--suite", "toy"), 4
-    )
+    assert f"{MANIFEST}: field canary is not" in refused(call(*VERIFY), 4)
 
 
 def test_ids_are_hashes_of_their_queries(call: Call) -> None:
     rewritten("validation", "queries", kind="relation")
-    sentence = refused(call("data", "verify", "--suite", "toy"), 4)
+    sentence = refused(call(*VERIFY), 4)
     assert "validation/queries.jsonl: id " in sentence
     assert "is not the hash of its query" in sentence
 
@@ -106,9 +99,7 @@ def test_groups_are_hashes_of_their_ids(call: Call) -> None:
     path.write_text(path.read_text().replace(f'"group":"{group}"', '"group":"0123456789abcdef"'))
     made = read_json(MANIFEST)
     write_manifest(ROOT, {k: v for k, v in made.items() if k not in ("files", "data_sha256")})
-    assert "group 0123456789abcdef is not the hash of its ids" in refused(
-        call("data", "verify", "--suite", "toy"), 4
-    )
+    assert "group 0123456789abcdef is not the hash of its ids" in refused(call(*VERIFY), 4)
 
 
 def test_queries_nothing_can_be_counted_of_are_refused(
@@ -130,7 +121,7 @@ def test_queries_nothing_can_be_counted_of_are_refused(
 
 def test_a_suite_for_other_prompts_is_refused(call: Call) -> None:
     write_json_atomic(MANIFEST, read_json(MANIFEST) | {"prompt_sha256": "0" * 64})
-    assert f"{MANIFEST}: prompt_sha256 is" in refused(call("data", "verify", "--suite", "toy"), 4)
+    assert f"{MANIFEST}: prompt_sha256 is" in refused(call(*VERIFY), 4)
 
 
 def test_the_shipped_suites_pass() -> None:
