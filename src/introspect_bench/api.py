@@ -207,11 +207,11 @@ def doctor(
 
     UsageError: unknown target; MissingPartError: weights or device are missing.
     """
-    from .benchmark.models.fetch import prepare_target
     from .benchmark.models.targets import resolve_target
 
-    spec = resolve_target(target)
+    spec = resolve_target(target)  # before torch is imported
     from .benchmark.backends.models.devices import usable_device
+    from .benchmark.models.fetch import prepare_target
 
     usable_device(device)  # before anything is downloaded
     prepare_target(spec, progress=progress)

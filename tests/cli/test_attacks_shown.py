@@ -76,7 +76,7 @@ def test_the_calculator_is_too_good_for_words(
 
     model = as_model(folder_of(submissions, "constant"))
     code, text, page = said(new_entry(model, calculated, access=access), *TOY)
-    assert code == 0
+    assert code == 0 or access == "replays"  # which the run of a model can't say
     for shown in (text, page):
         warned = f"no explainer of class {access} is known to reach 33%" in shown
         assert warned is (access == "words")

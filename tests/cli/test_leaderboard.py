@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from program import Call, refused
 from tiny_entries import as_control, as_model, forge, set_field
-from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
+from tiny_submissions import TASKS, board_of, board_rows, edit, folder_of
 
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -22,7 +22,7 @@ def build(call: Call, *words: str) -> tuple[int, str, str]:
 
 
 def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None:
-    rows = rows_of(submissions)
+    rows = board_rows(submissions)
     *readers, last = rows
     assert set(readers) == {"constant", "nearest-neighbour"}
     assert last == "unchanged"  # running the target is another thing than reading the query
@@ -39,17 +39,17 @@ def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None
 
 def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> None:
     forge(folder_of(submissions, "constant"), edit(access="replays"), name=f"{TASKS[0]}.jsonl")
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert (row.access, row.rank) == ("replays", (1, 1))
     assert [row.scores[task].access for task in TASKS] == ["replays", "words"]
-    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+    assert board_rows(submissions)["nearest-neighbour"].rank == (1, 1)
 
 
 def test_an_oracle_is_shown_and_not_ranked(submissions: Path) -> None:
     folder = folder_of(submissions, "constant")
     for task in TASKS:
         folder = forge(folder, edit(access="oracle"), name=f"{task}.jsonl")
-    rows = rows_of(submissions)
+    rows = board_rows(submissions)
     assert list(rows)[-1] == "constant"
     assert rows["constant"].rank is None
     assert rows["constant"].overall is not None
@@ -109,7 +109,7 @@ def test_a_changed_score_in_the_cache_is_computed_again(
 
 
 def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
-    before = rows_of(submissions)["constant"]
+    before = board_rows(submissions)["constant"]
 
     def silence(rows: list[dict[str, Any]]) -> None:
         for row in rows:
@@ -117,7 +117,7 @@ def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
                 row["raw"] = "?"
 
     forge(folder_of(submissions, "constant"), silence, name="input-ablations.jsonl")
-    after = rows_of(submissions)["constant"]
+    after = board_rows(submissions)["constant"]
     assert after.scores["input-ablations"].headline == Estimate(
         value=-1 / 9, low=-1 / 9, high=-1 / 9
     )
@@ -127,7 +127,7 @@ def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
 
 def test_an_entry_without_a_task_has_no_overall_and_no_rank(submissions: Path) -> None:
     (folder_of(submissions, "constant") / "input-ablations.jsonl").unlink()
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert (row.overall, row.rank, row.ties) == (None, None, ())
     assert set(row.scores) == {"activation-patching"}
 
@@ -144,25 +144,25 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
     append_line(
         ledger, Line(event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
     )
-    assert rows_of(submissions)["constant"].tier == 1  # of two tasks one was checked
+    assert board_rows(submissions)["constant"].tier == 1  # of two tasks one was checked
     append_line(
         ledger, Line(event="recheck", reason="Another.", tasks={TASKS[1]: (20, 20)}, **said)
     )
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert row.tier == 2
     assert "line 2, 2026-01-02, recheck by ann: Another." in row.tier_note
     assert "20 of 20" in row.tier_note
     append_line(ledger, Line(event="withdraw", reason="Asked to.", **said))
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert row.withdrawn
     assert row.rank is None
-    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+    assert board_rows(submissions)["nearest-neighbour"].rank == (1, 1)
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     control = as_control(folder_of(submissions, "constant")).name
     own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
-    rows = rows_of(submissions)
+    rows = board_rows(submissions)
     gain = rows["nearest-neighbour"].vector_gain
     one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
     assert gain is not None
@@ -174,7 +174,7 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     assert gain.low <= gain.value <= gain.high
     more = edit(settings={"n_train": {TASKS[0]: 4}})
     forge(own, more, name=f"{TASKS[0]}.jsonl")  # who learnt from more is no equal
-    assert rows_of(submissions)["nearest-neighbour"].vector_gain is None
+    assert board_rows(submissions)["nearest-neighbour"].vector_gain is None
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:

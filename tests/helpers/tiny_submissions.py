@@ -33,7 +33,7 @@ def board_of(root: Path, **more: Any) -> Board:
     return make_board(root, suite="toy", **more)[0]
 
 
-def rows_of(root: Path, **more: Any) -> dict[str, Row]:
+def board_rows(root: Path, **more: Any) -> dict[str, Row]:
     return {row.name: row for row in board_of(root, **more).suites[0].rows}
 
 

@@ -43,7 +43,7 @@ LONG = {
     ("train",): "tests/benchmark/backends/training",
     ("doctor",): "tests/cli/test_calculator.py",
     ("data", "make"): "tests/tasks/build",
-    ("data", "nulls"): "tests/cli/test_nulls.py",
+    ("data", "nulls"): "tests/cli/test_verify.py",
     ("data", "verify"): "tests/cli/test_suites.py",
     ("data", "import"): "tests/tasks/paper",
     ("board", "report"): "tests/cli/test_report.py",
