@@ -106,6 +106,15 @@ def test_the_copy_with_blanks_and_the_backdated_one(
         assert "which came first is not known" in said(one, *TOY)[2]
 
 
+def test_the_false_base(submissions: Path, said: Said) -> None:
+    weights = edit(weights_sha256={"x.safetensors": "ef" * 32})
+    model = as_model(folder_of(submissions, "constant"))
+    folder = new_entry(model, lambda rows, _: weights(rows), base="toy-target")
+    code, _, page = said(folder, *TOY)
+    assert code == 0
+    assert "says that it was made from toy-target, but loaded none of its weight files" in page
+
+
 def test_official_names_are_refused(submissions: Path, call: Call) -> None:
     folder = new_entry(as_model(folder_of(submissions, "constant")), unchanged)
     assert call("validate", str(folder), *TOY)[0] == 0

@@ -25,7 +25,7 @@ from introspect_bench.leaderboard.verification.ledger import Line, append_line
 NO_WEIGHTS = "says that it was made from toy-target, but loaded none of its weight files"
 
 
-def test_a_base_that_no_weights_show_is_no_self(submissions: Path, call: Call) -> None:
+def test_a_base_that_no_weights_show_is_no_self(submissions: Path) -> None:
     as_model(folder_of(submissions, "constant"))
     other = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
     false = as_model(folder_of(submissions, "unchanged"))
@@ -33,7 +33,6 @@ def test_a_base_that_no_weights_show_is_no_self(submissions: Path, call: Call) -
         weights = edit(weights_sha256={"x.safetensors": "ef" * 32}, settings={"seed": 5})
         false = forge(false, weights, name=f"{task}.jsonl")
         other = forge(other, edit(settings={"seed": 5}), name=f"{task}.jsonl")
-    assert call("validate", str(false), "--suite", "toy")[0] == 0
     board = board_of(submissions)
     cells = {cell.row: cell for cell in board.matrices[1].cells}
     assert "acme/unchanged" not in cells  # neither self nor another
