@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attacks import ATTACKS
@@ -15,7 +16,7 @@ SECONDS = 2.0
 """Longest time of a processor that one may take; other jobs of the machine do not count."""
 BYTES = 500 << 20
 """Most memory that one may take."""
-IN_OWN_PROCESS = (
+QUICK = (
     "link to a device",
     "a run file is a pipe",
     "sparse file of a gigabyte",
@@ -25,6 +26,7 @@ IN_OWN_PROCESS = (
     "integer of 5,000 digits",
     "claimed score",
 )
+"""Attacks tried in a process of their own by default; `pytest -m slow` tries the others."""
 
 
 def snapshot(root: Path) -> set[str]:
@@ -78,14 +80,21 @@ def test_a_board_with_an_attack_on_it_is_refused_as_a_whole(
     assert attack.part in out
 
 
-@pytest.mark.parametrize("name", IN_OWN_PROCESS)
-def test_an_attack_is_refused_within_limits(entry: Path, here: Path, name: str) -> None:
+def in_own_process(attack: Attack) -> Any:
+    marks = () if attack.name in QUICK else pytest.mark.slow
+    return pytest.param(attack, marks=marks, id=attack.name)
+
+
+@pytest.mark.parametrize("attack", map(in_own_process, ATTACKS))
+def test_an_attack_is_refused_within_limits(entry: Path, here: Path, attack: Attack) -> None:
     """The address space may be a gigabyte larger than memory: libraries map more than they use."""
-    attack = next(attack for attack in ATTACKS if attack.name == name)
     folder = attack.make(entry)
-    words = ("validate", "--strict", str(folder), "--suite", "toy")
-    used = measured(*words, cwd=here, space=BYTES + (1 << 30))
-    assert used.code == attack.code, used.said
-    assert "Traceback" not in used.said
-    assert used.megabytes < BYTES >> 20
-    assert used.seconds < SECONDS
+    asked = [(("validate", "--strict", str(folder)), attack.code)]
+    if attack.score is not None:
+        asked.append((("score", str(folder / RUN)), attack.score))
+    for words, code in asked:
+        used = measured(*words, "--suite", "toy", cwd=here, space=BYTES + (1 << 30))
+        assert used.code == code, used.said
+        assert "Traceback" not in used.said
+        assert used.megabytes < BYTES >> 20
+        assert used.seconds < SECONDS
