@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import ABLATIONS, Call
@@ -13,12 +16,27 @@ from tiny_features import NAME, make_feature_suite, open_judges
 from tiny_suites import make_suite_folder
 
 from introspect_bench.__main__ import main
+from introspect_bench.benchmark.runs import provenance
 from introspect_bench.tasks.feature_descriptions.judge import judges
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_checkout() -> Iterator[None]:
+    """Runs are made as by a checkout without changes; git, which takes long, is asked once."""
+    found = _package()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "package", lambda: found)
+        yield
+
+
+@cache
+def _package() -> dict[str, Any]:
+    return provenance.package() | {"dirty": False}
 
 
 @pytest.fixture(autouse=True)
