@@ -85,7 +85,7 @@ def in_own_process(attack: Attack) -> Any:
     return pytest.param(attack, marks=marks, id=attack.name)
 
 
-@pytest.mark.parametrize("attack", map(in_own_process, ATTACKS))
+@pytest.mark.parametrize("attack", [in_own_process(one) for one in ATTACKS])
 def test_an_attack_is_refused_within_limits(entry: Path, here: Path, attack: Attack) -> None:
     """The address space may be a gigabyte larger than memory: libraries map more than they use."""
     folder = attack.make(entry)
