@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def _clean_checkout() -> Iterator[None]:
         yield
 
 
-@cache
+@functools.cache
 def _package() -> dict[str, Any]:
     return provenance.package() | {"dirty": False}
 

@@ -89,6 +89,7 @@ def in_own_process(attack: Attack) -> Any:
 def test_an_attack_is_refused_within_limits(entry: Path, here: Path, attack: Attack) -> None:
     """The address space may be a gigabyte larger than memory: libraries map more than they use."""
     folder = attack.make(entry)
+    asked: list[tuple[tuple[str, ...], int]]
     asked = [(("validate", "--strict", str(folder)), attack.code)]
     if attack.score is not None:
         asked.append((("score", str(folder / RUN)), attack.score))
