@@ -112,16 +112,8 @@ def last_losses(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Means over seeds as Markdown, in percent; worth is with vectors minus without."""
-    names = ("cell", "n", "rate", "seeds", "with", "without", "worth")
-    names += (
-        "changed",
-        "unchanged",
-        "content",
-        "worth in content",
-        "verdict F1",
-        "loss",
-        "minutes",
-    )
+    names = ("cell", "n", "rate", "seeds", "with", "without", "worth", "changed", "unchanged")
+    names += ("content", "worth in content", "verdict F1", "loss", "minutes")
     lines = [f"| {' | '.join(names)} |", f"|---|{'---:|' * (len(names) - 1)}"]
     cells: dict[tuple[Any, ...], dict[bool, list[Mapping[str, Any]]]] = {}
     for row in rows:

@@ -5,8 +5,9 @@
 A language model with an adapter and a head of classes learns from the train split alone: from each
 feature's own windows, and from windows of other features. WORK is the folder that
 `introspect-bench data make` built the suite in; it holds the token tables that activations on
-others' windows need. Validation is measured, test only with `--test`. Killed at any moment, the
-same command goes on where it was. Prints one JSON.
+others' windows need; all else of those comes from the target and what the suite ships. Validation
+is measured, test only with `--test`. Killed at any moment, the same command goes on where it was.
+Prints one JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
-from simulator_lessons import Plan, make_lessons
 
 from introspect_bench.benchmark.backends.explainer.load import find_model
+from introspect_bench.benchmark.backends.interventions.trace import residual_arrays
 from introspect_bench.benchmark.backends.models.pretrained import (
     load_model,
     load_tokenizer,
@@ -36,6 +37,7 @@ from introspect_bench.benchmark.backends.models.target_model import load_target_
 from introspect_bench.benchmark.backends.simulator.examples import Lessons, TrainingSettings
 from introspect_bench.benchmark.backends.simulator.model import RECORD, load_simulator
 from introspect_bench.benchmark.backends.simulator.train import Base, train_simulator
+from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.files import (
     canonical_json,
     read_json,
@@ -43,17 +45,97 @@ from introspect_bench.benchmark.files import (
     sha256_bytes,
     write_safetensors_atomic,
 )
+from introspect_bench.benchmark.suite.features import TOKEN, arrays
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.feature_descriptions.build.stages import folder_of
+from introspect_bench.tasks.feature_descriptions.build.table import TokenTable
 from introspect_bench.tasks.feature_descriptions.judge import quality
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
 from introspect_bench.tasks.feature_descriptions.judge.judges import quantise, shuffled
 from introspect_bench.tasks.feature_descriptions.task import HEADLINE, NAME
+from introspect_bench.tasks.feature_descriptions.windows import bos_id
 
+Floats = npt.NDArray[np.float32]
+BATCH = 64
+"""Windows of one forward pass of the target."""
+TOLERANCE = 0.01
+"""How far an activation may be from the shipped one, as a share of it."""
 SETTINGS = TrainingSettings(depth=12, first_layer=2, windows=6, opposite_share=0.1, rows=8)
 """What `--set` changes."""
 PART = 10
 """Features whose predictions are kept in one file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Sizes of a trial."""
+
+    n_train: int = 2000
+    """Features of train that are learned from."""
+    pool: int = 384
+    """Windows of train that others' are drawn from."""
+    others: int = 8
+    """Windows of others beside a feature's own 16."""
+    most: int = 60
+    """Features of a kind that are measured."""
+    seed: int = 0
+    """Chooses all of them."""
+
+
+def make_lessons(suite: Suite, work: Path, target: Any, plan: Plan) -> Lessons:
+    """Features of train with their own windows and others', and activations on both.
+
+    Raises:
+        CheckFailedError: activations computed from `work` are not those of the suite.
+    """
+    train, rng = quality.read_split(suite, "train"), np.random.default_rng(plan.seed)
+    n, per, width = train.own["ids"].shape
+    rows = np.sort(rng.permutation(n)[: plan.n_train])
+    pool = rng.permutation(n * per)[: plan.pool]  # windows of features, by number
+    ids = train.own["ids"].reshape(n * per, width)[pool]
+    found = pool_activations(suite, train, work, target, ids)
+    truth = train.own["activations"].astype(np.float32)
+    owners = pool // per
+    again, shipped = found[owners, range(len(pool))], truth.reshape(n * per, width)[pool]
+    both = (again > 0) & (shipped > 0)  # at the threshold rounding decides
+    if not (abs(again - shipped)[both] < TOLERANCE * shipped[both]).all() or (
+        both.sum() < (1 - TOLERANCE) * (shipped > 0).sum()
+    ):
+        raise CheckFailedError(f"{work} is of another build: activations are not the suite's")
+    drawn = [rng.permutation(np.flatnonzero(owners != row))[: plan.others] for row in rows]
+    return Lessons(
+        descriptions=tuple(tuple(train.truth[row].descriptions) for row in rows),
+        opposites=tuple((denied(train.truth[row].predicate),) for row in rows),
+        ids=np.concatenate([train.own["ids"][rows], ids[np.stack(drawn)]], axis=1),
+        activations=np.concatenate([truth[rows], found[rows[:, None], np.stack(drawn)]], axis=1),
+    )
+
+
+def pool_activations(
+    suite: Suite, train: quality.Split, work: Path, target: Any, ids: npt.NDArray[np.int32]
+) -> Floats:
+    """Activations of all features on windows (n_windows, 32), (n_features, n_windows, 32)."""
+    shipped = arrays(suite, "train", "definitions")
+    layers, bos = shipped["layers"].tolist(), bos_id(target.tokenizer)
+    read = [
+        residual_arrays(target, ids[start : start + BATCH], bos=bos, layers=layers)
+        for start in range(0, len(ids), BATCH)
+    ]
+    found = np.zeros((len(train.queries), *ids.shape), dtype=np.float32)
+    folders = [(one.fields["layer"], one.kind == TOKEN) for one in train.queries]
+    for layer, plain in sorted(set(folders)):
+        own = [row for row, folder in enumerate(folders) if folder == (layer, plain)]
+        table = TokenTable(
+            mean=shipped["mean"][layers.index(layer)],
+            cap=float(shipped["cap"][layers.index(layer)]),
+            rows=load_file(work / folder_of(layer, plain=plain) / "table.safetensors")["rows"],
+        )
+        flat = np.concatenate([one[layer] for one in read]).reshape(ids.size, -1)
+        raw = table.left(flat, ids.ravel()) @ shipped["encoder"][own].T + shipped["bias"][own]
+        raw[(raw < 0) | (raw < shipped["threshold"][own])] = 0
+        found[own] = raw.T.reshape(len(own), *ids.shape)
+    return found
 
 
 class Simulates(Protocol):

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from simulator import changed, measure
-from simulator_lessons import Plan
+from simulator import Plan, changed, measure
 from torch import Tensor, nn
 
 from introspect_bench.benchmark.backends.explainer.load import find_model

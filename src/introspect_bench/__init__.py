@@ -20,109 +20,56 @@ if not (Path(__file__).parent / "benchmark").is_dir():
     # a checkout: the folders that a wheel holds beside this file lie at its root
     __path__.append(str(Path(__file__).parents[2]))
 
-from .benchmark._version import __version__
+from .benchmark._version import __version__ as __version__
 from .benchmark.registry import provide
 
 if TYPE_CHECKING:
-    from .api import (
-        board_build,
-        board_check,
-        board_diff,
-        board_report,
-        board_scaling,
-        check_nulls,
-        check_score,
-        cite,
-        compare,
-        data_export,
-        data_hold_out,
-        data_import,
-        data_make,
-        data_metric_card,
-        data_nulls,
-        data_path,
-        data_split,
-        data_verify,
-        doctor,
-        doctor_fill,
-        doctor_report,
-        export,
-        import_run,
-        judge,
-        labels,
-        ledger_add,
-        ledger_show,
-        load,
-        ls,
-        plan,
-        plan_training,
-        rate,
-        recheck,
-        run,
-        score,
-        score_all,
-        score_table,
-        show,
-        show_judge,
-        submit,
-        to_pandas,
-        train,
-        train_recipes,
-        validate,
-        validate_all,
-        version,
-    )
-
-__all__ = [
-    "__version__",
-    "board_build",
-    "board_check",
-    "board_diff",
-    "board_report",
-    "board_scaling",
-    "check_nulls",
-    "check_score",
-    "cite",
-    "compare",
-    "data_export",
-    "data_hold_out",
-    "data_import",
-    "data_make",
-    "data_metric_card",
-    "data_nulls",
-    "data_path",
-    "data_split",
-    "data_verify",
-    "doctor",
-    "doctor_fill",
-    "doctor_report",
-    "export",
-    "import_run",
-    "judge",
-    "labels",
-    "ledger_add",
-    "ledger_show",
-    "load",
-    "ls",
-    "plan",
-    "plan_training",
-    "rate",
-    "recheck",
-    "run",
-    "score",
-    "score_all",
-    "score_table",
-    "show",
-    "show_judge",
-    "submit",
-    "to_pandas",
-    "train",
-    "train_recipes",
-    "validate",
-    "validate_all",
-    "version",
-]
-
+    from .api import board_build as board_build
+    from .api import board_check as board_check
+    from .api import board_diff as board_diff
+    from .api import board_report as board_report
+    from .api import board_scaling as board_scaling
+    from .api import check_nulls as check_nulls
+    from .api import check_score as check_score
+    from .api import cite as cite
+    from .api import compare as compare
+    from .api import data_export as data_export
+    from .api import data_hold_out as data_hold_out
+    from .api import data_import as data_import
+    from .api import data_make as data_make
+    from .api import data_metric_card as data_metric_card
+    from .api import data_nulls as data_nulls
+    from .api import data_path as data_path
+    from .api import data_split as data_split
+    from .api import data_verify as data_verify
+    from .api import doctor as doctor
+    from .api import doctor_fill as doctor_fill
+    from .api import doctor_report as doctor_report
+    from .api import export as export
+    from .api import import_run as import_run
+    from .api import judge as judge
+    from .api import labels as labels
+    from .api import ledger_add as ledger_add
+    from .api import ledger_show as ledger_show
+    from .api import load as load
+    from .api import ls as ls
+    from .api import plan as plan
+    from .api import plan_training as plan_training
+    from .api import rate as rate
+    from .api import recheck as recheck
+    from .api import run as run
+    from .api import score as score
+    from .api import score_all as score_all
+    from .api import score_table as score_table
+    from .api import show as show
+    from .api import show_judge as show_judge
+    from .api import submit as submit
+    from .api import to_pandas as to_pandas
+    from .api import train as train
+    from .api import train_recipes as train_recipes
+    from .api import validate as validate
+    from .api import validate_all as validate_all
+    from .api import version as version
 
 provide(tasks="introspect_bench.tasks", baselines="introspect_bench.baselines")
 

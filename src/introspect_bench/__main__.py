@@ -9,11 +9,7 @@ from .cli import run_command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: words after the program's name; by default the process's own.
-    """
+    """Run the command line with words, by default the process's own; return its exit code."""
     return run_command_line(sys.argv[1:] if arguments is None else arguments)
 
 

@@ -106,56 +106,44 @@ __all__ = [
 ]
 
 _PLACES = {
-    "board_build": "introspect_bench.leaderboard.site.folder:board_build",
-    "board_check": "introspect_bench.leaderboard.site.folder:board_check",
-    "board_diff": "introspect_bench.leaderboard.site.folder:board_diff",
-    "board_report": "introspect_bench.leaderboard.report.report:board_report",
-    "board_scaling": "introspect_bench.leaderboard.report.studies:board_scaling",
-    "check_nulls": "introspect_bench.tasks.nulls.command:check_nulls",
-    "check_score": "introspect_bench.benchmark.scoring.score:check_score",
-    "cite": "introspect_bench.citation:cite",
-    "compare": "introspect_bench.benchmark.scoring.compare:compare",
-    "data_export": "introspect_bench.benchmark.export.repository:data_export",
-    "data_hold_out": "introspect_bench.tasks.build.command:hold_out_data",
-    "data_import": "introspect_bench.tasks.paper.build.import_paper:data_import",
-    "data_make": "introspect_bench.tasks.build.command:make_data",
-    "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
-    "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
-    "data_split": "introspect_bench.benchmark.suite.select:data_split",
-    "doctor_fill": "introspect_bench.trust:doctor_fill",
-    "doctor_report": "introspect_bench.trust:doctor_report",
-    "export": "introspect_bench.benchmark.export.export:export",
-    "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
-    "import_run": "introspect_bench.benchmark.evaluation.import_run:import_run",
-    "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
-    "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
-    "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",
-    "ls": "introspect_bench.listing:ls",
-    "plan_training": "introspect_bench.benchmark.backends.training.command:plan_training",
-    "rate": "introspect_bench.tasks.feature_descriptions.judge.command:rate",
-    "recheck": "introspect_bench.leaderboard.verification.recheck:recheck",
-    "score": "introspect_bench.benchmark.scoring.score:score",
-    "score_all": "introspect_bench.benchmark.scoring.score:score_all",
-    "score_table": "introspect_bench.benchmark.scoring.score:score_table",
-    "show": "introspect_bench.benchmark.scoring.score:show",
-    "show_judge": "introspect_bench.tasks.feature_descriptions.judge.command:show_judge",
-    "submit": "introspect_bench.leaderboard.submissions.submit:submit",
-    "to_pandas": "introspect_bench.benchmark.export.frames:to_pandas",
-    "train": "introspect_bench.benchmark.backends.training.command:train",
-    "train_recipes": "introspect_bench.baselines.train_recipes:train_recipes",
-    "validate": "introspect_bench.benchmark.scoring.score:validate",
-    "validate_all": "introspect_bench.leaderboard.submissions.validate:validate_all",
+    "baselines.train_recipes": "train_recipes",
+    "benchmark.backends.training.command": "plan_training train",
+    "benchmark.evaluation.import_run": "import_run",
+    "benchmark.export.export": "export",
+    "benchmark.export.frames": "to_pandas",
+    "benchmark.export.repository": "data_export",
+    "benchmark.metrics.card": "data_metric_card",
+    "benchmark.scoring.compare": "compare",
+    "benchmark.scoring.score": "check_score has_truth score score_all score_table show validate",
+    "benchmark.suite.select": "data_split",
+    "citation": "cite",
+    "leaderboard.report.report": "board_report",
+    "leaderboard.report.studies": "board_scaling",
+    "leaderboard.site.folder": "board_build board_check board_diff",
+    "leaderboard.submissions.submit": "submit",
+    "leaderboard.submissions.validate": "validate_all",
+    "leaderboard.verification.recheck": "recheck",
+    "leaderboard.verification.record": "ledger_add ledger_show",
+    "listing": "ls",
+    "tasks.build.command": "data_hold_out data_make",
+    "tasks.feature_descriptions.judge.command": "judge rate show_judge",
+    "tasks.nulls.command": "check_nulls data_nulls",
+    "tasks.paper.build.import_paper": "data_import",
+    "trust": "doctor_fill doctor_report",
 }
-"""Where a verb is that is not defined here; it is imported when it is asked for."""
+"""Verbs that are not defined here, by the module that has them; imported when asked for."""
+_NAMES = {"data_hold_out": "hold_out_data", "data_make": "make_data"}
+"""What those are called there that have another name."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a verb from its place."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, found = _PLACES[name].partition(":")
-    globals()[name] = getattr(importlib.import_module(module), found)
-    return globals()[name]
+    for place, names in _PLACES.items():
+        if name in names.split():
+            found = importlib.import_module(f".{place}", __package__)
+            globals()[name] = getattr(found, _NAMES.get(name, name))
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run(
@@ -217,11 +205,11 @@ def doctor(
 
     UsageError: unknown target; MissingPartError: weights or device are missing.
     """
-    from .benchmark.models.fetch import prepare_target
     from .benchmark.models.targets import resolve_target
 
-    spec = resolve_target(target)
+    spec = resolve_target(target)  # before torch is imported
     from .benchmark.backends.models.devices import usable_device
+    from .benchmark.models.fetch import prepare_target
 
     usable_device(device)  # before anything is downloaded
     prepare_target(spec, progress=progress)

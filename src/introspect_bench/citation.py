@@ -71,16 +71,9 @@ SOURCES = {name: Source(**work) for name, work in _FILE["works"].items()}
 """Works of others by the name they are asked for with."""
 
 _AUTHOR = "{The introspect-bench contributors}"
-_BIBTEX = {
-    "software": "software",
-    "dataset": "dataset",
-    "article": "article",
-    "proceedings": "inproceedings",
-    "report": "misc",
-    "book": "book",
-}
+_BIBTEX = {"proceedings": "inproceedings", "report": "misc"}
 _VENUE = {"article": "journal", "proceedings": "booktitle", "book": "publisher"}
-_CFF = {"software": "software", "dataset": "data", "proceedings": "conference-paper"}
+_CFF = {"dataset": "data", "proceedings": "conference-paper", "book": "book"}
 
 
 def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
@@ -187,7 +180,7 @@ def _bibtex(work: Source) -> str:
         "note": f"Licence {work.licence}" if work.kind in ("software", "dataset") else None,
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@{_BIBTEX[work.kind]}{{{work.key},", *lines, "}"]) + "\n"
+    return "\n".join([f"@{_BIBTEX.get(work.kind, work.kind)}{{{work.key},", *lines, "}"]) + "\n"
 
 
 def _cff(works: Sequence[Source]) -> str:
@@ -202,9 +195,7 @@ def _cff(works: Sequence[Source]) -> str:
     root.pop("notes")
     if works:
         root["references"] = [
-            {"type": _CFF.get(work.kind, work.kind if work.kind == "book" else "article")}
-            | _cff_work(work)
-            for work in works
+            {"type": _CFF.get(work.kind, "article")} | _cff_work(work) for work in works
         ]
     return _yaml(root)
 
@@ -221,12 +212,10 @@ def _cff_work(work: Source) -> dict[str, Any]:
     }
     if work.kind in ("software", "dataset"):
         fields["license"] = work.licence
-    if work.venue:
-        fields["publisher" if work.kind == "book" else "journal"] = work.venue
-    if work.kind == "book":
+    if work.venue and work.kind == "book":
         fields["publisher"] = {"name": work.venue}
-    if work.kind == "proceedings":
-        fields["collection-title"] = fields.pop("journal")
+    elif work.venue:
+        fields["collection-title" if work.kind == "proceedings" else "journal"] = work.venue
     if work.arxiv:
         fields["identifiers"] = [{"type": "other", "value": f"arXiv:{work.arxiv}"}]
     return {name: value for name, value in fields.items() if value is not None}

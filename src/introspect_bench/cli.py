@@ -42,7 +42,9 @@ VERBS = (
     "export",
     "cite",
 )
-"""Every verb, in the order of `--help`; each is a module of `commands`, with `_` for `-`."""
+"""Every verb, in the order of `--help`; each is a module of `commands`."""
+BESIDE = {"import-run": "export", "cite": "ls", "ledger": "recheck"}
+"""Verbs that stand in the module of another one, under their own name."""
 
 RENAMED = {
     "simulate": "judge",
@@ -89,9 +91,9 @@ class Verbs(click.Group):
             raise click.UsageError(f"`{cmd_name}` is now `{RENAMED[cmd_name]}`", ctx)
         if cmd_name not in VERBS:
             return None
-        name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"introspect_bench.commands.{name}")
-        command: click.Command = module.command
+        own = cmd_name.replace("-", "_") if cmd_name in BESIDE else "command"
+        place = f".commands.{BESIDE.get(cmd_name, cmd_name)}"
+        command: click.Command = getattr(importlib.import_module(place, __package__), own)
         return command
 
 

@@ -155,18 +155,15 @@ def injection_options(title: str) -> Callable[[Declared], Declared]:
         f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that are not "
         "named; may be repeated, as may the two that follow."
     )
-    length, slots = (
-        "raw, norm-matched, natural or learned length.",
-        "Placeholder tokens for each vector.",
-    )
-    options = (
-        (("--injection", "injections"), "[TASK=]MODE", where),
-        (("--scaling", "scalings"), "[TASK=]NAME", length),
-        (("--slots",), "[TASK=]N", slots),
+    length = "raw, norm-matched, natural or learned length."
+    options = (  # what is declared last is shown first
+        ("--slots", "[TASK=]N", "Placeholder tokens for each vector."),
+        ("--scaling", "scalings", "[TASK=]NAME", length),
+        ("--injection", "injections", "[TASK=]MODE", where),
     )
 
     def declare(command: Declared) -> Declared:
-        for names, metavar, help in reversed(options):
+        for *names, metavar, help in options:
             command = grouped(title, *names, multiple=True, metavar=metavar, help=help)(command)
         return command
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mode
 
@@ -19,9 +17,8 @@ from tiny_lessons import (
     prompts_of,
     unit,
 )
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 
-from introspect_bench import baselines
 from introspect_bench.baselines import BASELINES, make_baseline
 from introspect_bench.baselines.registry import CAUSAL
 from introspect_bench.benchmark.backends.injection.spec import Injection
@@ -165,12 +162,8 @@ def test_an_empty_training_split_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["zero-shot", "few-shot"])
 def test_the_untrained_target_explains_itself(name: str, tmp_path: Path) -> None:
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(tmp_path / "target")
-    tokenizer.save_pretrained(tmp_path / "target")
-    suite = make_suite(
-        tmp_path / "suite", PATCHING, patching_splits(), target=str(tmp_path / "target")
-    )
+    target = str(save_model(tmp_path / "target"))
+    suite = make_suite(tmp_path / "suite", PATCHING, patching_splits(), target=target)
     injection = Injection(mode="add", layer=1)
     explainer, card = make_baseline(
         name, task=PATCHING, suite=suite, split="test", injection=injection, batch_size=3
@@ -182,11 +175,3 @@ def test_the_untrained_target_explains_itself(name: str, tmp_path: Path) -> None
     # all templates in one call do not share instructions; the runner asks template by template
     prompts = [p for p in prompts_of(PATCHING, suite) if p.template == f"{PATCHING.name}/1"]
     assert len(explainer.complete(prompts)) == len(prompts) > 0
-
-
-def test_listing_baselines_imports_nothing_heavy() -> None:
-    code = (
-        f"import sys, {baselines.__name__}\n"
-        "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

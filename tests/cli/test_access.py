@@ -7,15 +7,17 @@ folder, by the tests' own slow way.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_suites
-from program import PACKAGES, PATCHING, Call, the_sentence
+from program import PACKAGES, PATCHING, Call, one_run, refused, succeeded
 from scratch_git import Scratch
 from tiny_entries import forge, make_entry, set_field
 from tiny_plugins import LOADS, calculator, measured, reader
+from tiny_submissions import edit
 from tiny_targets import SAYS, make_target
 
 import introspect_bench as ib
@@ -62,12 +64,10 @@ def suite(world: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     """Run an explainer of one's own on the suite, and submit what it replies."""
-    words = ("run", "-m", model, "--suite", suite, "-t", PATCHING, "--no-score")
-    code, _, err = call(*words, "-o", model.rpartition(":")[2])
-    assert code == 0, err
-    (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
-    name = f"acme/my-{model.rpartition(':')[2]}"
-    return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
+    own = model.rpartition(":")[2]
+    run = one_run(call, "--no-score", model=model, task=PATCHING, suite=suite, out=own)
+    said |= {"name": f"acme/my-{own}", "kind": "untrained"}
+    return make_entry([run], Path("submissions"), Path(suite), **said)
 
 
 def row_of(suite: str, name: str) -> Row:
@@ -95,10 +95,7 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
     scratch = Scratch(here / "repository", submitted(call, suite, reader(), access="words"))
 
     def add(root: Path) -> None:
-        target = root / "submissions" / "toy" / folder.name
-        target.mkdir(parents=True)
-        for path in folder.iterdir():
-            (target / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(folder, root / "submissions" / "toy" / folder.name)
 
     found = check_pull_request(
         scratch.root,
@@ -118,10 +115,11 @@ def test_a_calculator_does_not_answer_without_the_target(
 ) -> None:
     model = calculator(world, way)
     folder = submitted(call, suite, model, access="words")
-    code, _, err = call("recheck", str(folder), "-m", model, "--suite", suite, "--without-target")
-    assert code == 1
-    assert "does not answer without the weights of the target" in the_sentence(err)
-    assert "the weights of tiny are withheld from this process" in the_sentence(err)
+    sentence = refused(
+        call("recheck", str(folder), "-m", model, "--suite", suite, "--without-target"), 1
+    )
+    assert "does not answer without the weights of the target" in sentence
+    assert "the weights of tiny are withheld from this process" in sentence
     (line,) = read_ledger(LEDGER)
     assert (line.event, line.tasks) == ("rerun", {PATCHING: (0, 12)})
     assert line.details["without_target"] is True
@@ -145,8 +143,7 @@ def test_a_reader_is_ranked_among_words_once_it_answered_without_the_target(
     assert row_of(suite, "my-Reader").rank is None
     assert call(*words)[0] == 0
     assert row_of(suite, "my-Reader").rank is None
-    code, out, err = call(*words, "--without-target", "--json")
-    assert code == 0, err
+    out = succeeded(call(*words, "--without-target", "--json"))
     assert json.loads(out)["without_target"] is True
     row = row_of(suite, "my-Reader")
     assert (row.access, row.access_basis) == ("words", "declared and confirmed")
@@ -178,34 +175,27 @@ def test_what_is_declared_of_other_code(
 
 
 def test_the_class_of_what_the_harness_runs_is_not_for_declaring(call: Call, suite: str) -> None:
-    words = ("run", "-m", "baseline/unchanged", "--suite", suite, "-t", PATCHING, "--no-score")
-    assert call(*words)[0] == 0
-    (run,) = Path("runs").glob("*.jsonl")
+    run = one_run(call, "--no-score", model="baseline/unchanged", task=PATCHING, suite=suite)
     submit = ("submit", str(run), "--name", "acme/x", "--contact", "a@b.example", "--declare")
-    code, _, err = call(*submit, "--suite", suite, "--access", "words")
-    assert code == 2
-    assert "--access is for user code" in the_sentence(err)
+    assert "--access is for user code" in refused(
+        call(*submit, "--suite", suite, "--access", "words"), 2
+    )
     assert call(*submit, "--suite", suite)[0] == 0
     (folder,) = Path("submissions").glob("*/acme__x__*")
     assert json.loads((folder / "entry.json").read_text())["access"] == "runs-target"
-    code, _, err = call("recheck", str(folder), "--suite", suite, "--without-target")
-    assert code == 2
-    assert "--without-target is for user code" in the_sentence(err)
+    assert "--without-target is for user code" in refused(
+        call("recheck", str(folder), "--suite", suite, "--without-target"), 2
+    )
 
 
 def test_an_entry_and_a_run_say_the_class_that_is_right(call: Call, suite: str) -> None:
-    words = ("run", "-m", "baseline/unchanged", "--suite", suite, "-t", PATCHING, "--no-score")
-    assert call(*words)[0] == 0
-    folder = make_entry(sorted(Path("runs").glob("*.jsonl")), Path("submissions"), Path(suite))
+    run = one_run(call, "--no-score", model="baseline/unchanged", task=PATCHING, suite=suite)
+    folder = make_entry([run], Path("submissions"), Path(suite))
     set_field(folder, "access", "words")
     (finding,) = check_entry(folder, suite=suite).findings
     assert (finding.level, finding.expected) == (
         "error",
         "'runs-target', the widest class of its runs",
     )
-
-    def words_too(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "words"
-
-    (finding,) = check_entry(forge(folder, words_too), suite=suite).findings
+    (finding,) = check_entry(forge(folder, edit(access="words")), suite=suite).findings
     assert "field access is 'words', which is 'runs-target' by the explainer's" in finding.found

@@ -1,4 +1,4 @@
-"""What can be refused without the explainer is refused before it is loaded, also in a dry run."""
+"""What is refused before anything is loaded, and errors that say what to run instead."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, CONSTANT, Call, one_run, the_sentence
+from program import ABLATIONS, CONSTANT, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import CONTACT
+from tiny_training import make_base, train
 
 import introspect_bench as ib
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.evaluation import run as running
+from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
 HUGE = "9" * 20
 FEW = ("run", "-m", "baseline/few-shot")
@@ -69,9 +72,9 @@ def nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_run_is_refused_in_a_dry_run_too(
     call: Call, words: tuple[str, ...], code: int, part: str, dry: bool
 ) -> None:
-    found, out, err = call(*words, "--suite", "toy", *(["--dry-run"] if dry else []))
-    assert (found, out) == (code, ""), err
-    assert part in the_sentence(err)
+    assert part in refused(
+        call(*words, "--suite", "toy", *(["--dry-run"] if dry else [])), code, out=""
+    )
     assert not Path("runs").exists()
 
 
@@ -128,9 +131,7 @@ def test_another_runs_file_is_seen_before_weights_are_loaded(
 
 def test_all_tasks_are_checked_before_the_first_is_answered(call: Call) -> None:
     path = one_run(call)
-    code, _, err = call(*CONSTANT, "--suite", "toy", "--resume", "never")
-    assert code == 2
-    assert str(path) in the_sentence(err)
+    assert str(path) in refused(call(*CONSTANT, "--suite", "toy", "--resume", "never"), 2)
     assert list(Path("runs").glob("*.jsonl")) == [path]
 
 
@@ -144,8 +145,7 @@ def test_a_dry_run_reads_no_weights_and_runs_no_code(
     (adapter / "adapter_model.safetensors").touch()
     (adapter / "adapter_config.json").write_text("{}")
     for model in (folder, "./adapter", "org/model@main", "py:noisy_module:Mine"):
-        code, out, err = call("run", "-m", model, "--suite", "toy", "--dry-run", "--json")
-        assert code == 0, err
+        out = succeeded(call("run", "-m", model, "--suite", "toy", "--dry-run", "--json"))
         assert [plan["seconds"] for plan in json.loads(out)["plans"]] == [None, None]
     assert not Path("ran").exists()
     assert not Path("runs").exists()
@@ -162,3 +162,53 @@ def test_dtypes_are_those_that_loading_knows() -> None:
     from introspect_bench.benchmark.evaluation.spec import DTYPES
 
     assert tuple(DTYPES) == ("auto", *loading.DTYPES)
+
+
+def test_submitting_a_mini_run_says_what_to_run(call: Call) -> None:
+    words = ("--model", "baseline/constant", "--suite", "toy", "--split", "mini", "--no-score")
+    assert call("run", *words)[0] == 0
+    words = ("--name", "Acme/One", "--contact", CONTACT, "--declare", "--suite", "toy")
+    code, _, err = call("submit", "runs", *words)
+    assert code == 1
+    said = the_sentence(err)
+    assert "answers mini, submissions answer test" in said
+    assert "`introspect-bench run --model baseline/constant --split test`" in said
+
+
+def test_an_adapter_whose_base_moved_is_told_where_it_is(here: Path, call: Call) -> None:
+    base = make_base(here / "base")
+    train(base, here / "toy", here / "mine", tasks=[ABLATIONS], epochs=1)
+    words = ("run", "--model", "mine", "--suite", "toy", "-t", ABLATIONS, "--max-new-tokens", "3")
+    base.rename(here / "moved")
+    code, _, err = call(*words)
+    assert code == 3
+    said = the_sentence(err)
+    assert "mine is an adapter whose base model, " in said
+    assert "is missing" in said
+    assert "say where it is with --base" in said
+    succeeded(call(*words, "--base", "moved"))
+    (run,) = Path("runs").glob("mine*.jsonl")
+    weights = ib.load(run).header.explainer.weights_sha256
+    assert set(weights) >= {"adapter_model.safetensors", "base/model.safetensors"}
+    code, _, err = call(*words[:2], "absent/folder/x", *words[3:], "--base", "moved")
+    assert code != 0
+    assert "adapter whose base" not in the_sentence(err)  # the explainer itself is what is missing
+
+
+def test_a_base_is_for_adapters(here: Path) -> None:
+    make_base(here / "plain")
+    with pytest.raises(UsageError, match="plain is no adapter, and --base is for adapters"):
+        ib.run("plain", suite="toy", tasks=[ABLATIONS], base="plain")
+    with pytest.raises(UsageError, match="a base is for adapters of local models only"):
+        ib.run("baseline/constant", suite="toy", base="plain")
+    with pytest.raises(MissingPartError, match="no such folder"):
+        ib.run("plain", suite="toy", base="./nowhere")
+
+
+def test_another_width_names_the_training_that_takes_it(here: Path) -> None:
+    make_base(here / "wide", hidden_size=8)
+    with pytest.raises(RefusedTasksError, match=r"`introspect-bench train --projection aligned`"):
+        ib.run("wide", suite="toy", tasks=[PATCHING])
+    with pytest.raises(UsageError, match=r"`train --projection aligned`"):
+        ib.train("wide", "out", suite="toy", tasks=[PATCHING])
+    assert json.loads((here / "wide" / "config.json").read_text())["hidden_size"] == 8

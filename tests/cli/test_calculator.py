@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, succeeded, the_sentence
 from tiny_lessons import make_suite
 from tiny_models import D_MODEL
+from tiny_suites import measured
 from tiny_targets import SAYS, Patch, make_letter_tokenizer, make_target, slow_answer, slow_pass
 
 import introspect_bench as ib
@@ -30,19 +30,6 @@ from introspect_bench.tasks.verdicts import expressible
 
 WORDS = ("Kenya", "Peru", "Oman", "Chad", "Fiji", "Laos", "Mali", "Togo", "Cuba", "Iran")
 PREFIX = "The answer is"
-
-
-def measured(kind: str, fields: dict[str, Any], pair: tuple[str, str], **more: Any) -> Measured:
-    return Measured(
-        kind=kind,
-        fields=fields,
-        clean=pair[0],
-        outcome=pair[1],
-        clean_ids=[1],
-        outcome_ids=[2],
-        margin=1.0,
-        **more,
-    )
 
 
 def sayable(one: Measured) -> bool:
@@ -68,7 +55,7 @@ def patched(target: TargetModel, word: str, seed: int) -> Measured:
         "relation": "toy",
     }
     pair = slow_answer(target, ids).text, slow_answer(target, ids, patch).text
-    return measured("last", fields, pair, vector=vector, source="x")
+    return measured(*pair, kind="last", fields=fields, vector=vector, source="x")
 
 
 def removed(target: TargetModel, word: str, *, letter: bool) -> Measured:
@@ -89,7 +76,7 @@ def removed(target: TargetModel, word: str, *, letter: bool) -> Measured:
         "answer_form": "letter" if letter else "text",
         "relation": "toy",
     }
-    return measured("hint" if letter else "context", fields, (said[0], said[1]))
+    return measured(*said, kind="hint" if letter else "context", fields=fields)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +116,10 @@ def test_every_label_comes_out_again(
 
     monkeypatch.setattr(Suite, "read", listen)
     words = ("--suite", str(folder), "--batch-size", str(size))
-    code, out, err = call("run", "-m", "baseline/calculator", "--no-score", "--json", *words)
-    assert code == 0, err
+    out = succeeded(call("run", "-m", "baseline/calculator", "--no-score", "--json", *words))
     assert set(opened) == {"test/queries.jsonl", "test/vectors.safetensors"}
     paths = [run["path"] for run in json.loads(out)["runs"]]
-    code, out, err = call("score", *paths, "--suite", str(folder))
-    assert code == 0, err
+    out = succeeded(call("score", *paths, "--suite", str(folder)))
     for task in (PATCHING, ABLATIONS):
         n = len(suite_of(folder, task).queries("test"))
         assert f"{task} · test: labels reproduced {n} / {n}\n" in out
@@ -146,7 +131,7 @@ def test_a_label_that_is_another_is_counted(folder: Path, tmp_path: Path) -> Non
     target = make_target(seed=3, talkative=SAYS, tokenizer=make_letter_tokenizer())
     one = removed(target, WORDS[0], letter=True)
     other = next(letter for letter in "ABCD" if letter != one.outcome)
-    wrong = measured(one.kind, {**one.fields, "relation": "b"}, (one.clean, other))
+    wrong = measured(one.clean, other, kind=one.kind, fields={**one.fields, "relation": "b"})
     place = tmp_path / ABLATIONS / get_task(ABLATIONS).version
     splits = {split: [one, wrong] for split in SPLITS}
     make_suite(place, get_task(ABLATIONS), splits, target=str(folder.parent / "target"))
@@ -190,8 +175,7 @@ def test_of_four_parts_it_names_the_one_whose_removal_changes_the_answer(folder:
 
 def test_only_its_own_runs_are_counted(folder: Path, call: Call) -> None:
     words = ("--suite", str(folder), "-t", ABLATIONS, "--json")
-    code, out, err = call("run", "-m", "baseline/constant", *words)
-    assert code == 0, err
+    out = succeeded(call("run", "-m", "baseline/constant", *words))
     assert json.loads(out)["results"][0]["labels_reproduced"] is None
 
 

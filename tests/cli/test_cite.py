@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused
+from tiny_entries import unfinished
 
 import introspect_bench as ib
 from introspect_bench.benchmark.suite.select import shipped_tasks
@@ -100,13 +101,9 @@ def test_cff_is_about_the_package_and_refers_to_the_rest() -> None:
 
 def test_a_run_is_cited_with_its_suite(call: Call) -> None:
     run = one_run(call)
-    header, _, rest = run.read_text().partition("\n")
-    fields = json.loads(header)
     toy = ib.cite([str(run)])
     assert "smollm2-135m" not in toy  # a suite that is not shipped is nothing to cite
-    fields["task"]["suite"] = "smollm2-135m"
-    other = Path("other.jsonl")
-    other.write_text(json.dumps(fields) + "\n" + "".join(rest.splitlines(keepends=True)[:-1]))
+    other = unfinished(run, lambda rows: rows[0]["task"].update(suite="smollm2-135m"))
     text = ib.cite([str(other)])
     assert f"suite smollm2-135m: {ABLATIONS}" in text
     assert PATCHING not in text
@@ -116,8 +113,5 @@ def test_a_run_is_cited_with_its_suite(call: Call) -> None:
 def test_every_name_is_citable_and_others_are_refused(call: Call) -> None:
     for name in citable():
         assert ib.cite([name])
-    code, _, err = call("cite", "nonsense")
-    assert code == 2
-    assert "choose from package, smollm2-135m" in the_sentence(err)
-    code, _, err = call("cite", "--format", "ris")
-    assert code == 2
+    assert "choose from package, smollm2-135m" in refused(call("cite", "nonsense"), 2)
+    assert call("cite", "--format", "ris")[0] == 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded
+from tiny_entries import unfinished
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
@@ -22,12 +23,8 @@ SUITE = ("--suite", "toy")
 
 def runs_of(call: Call, *tasks: str) -> list[str]:
     """Runs of the constant and the nearest-neighbour baseline, of some tasks."""
-    found = [str(one_run(call, task=task)) for task in tasks]
-    for task in tasks:
-        words = ("run", "-m", "baseline/nearest-neighbour", *SUITE, "-t", task)
-        assert call(*words)[0] == 0
-        found.append(f"runs/baseline-nearest-neighbour.toy.{task}.test.jsonl")
-    return found
+    models = ("baseline/constant", "baseline/nearest-neighbour")
+    return [str(one_run(call, model=model, task=task)) for model in models for task in tasks]
 
 
 def test_two_tasks_are_compared_each_on_its_own_queries(call: Call) -> None:
@@ -74,11 +71,7 @@ def test_p_values_are_corrected_over_tasks_and_pairs(call: Call) -> None:
 
 def test_a_difference_does_not_depend_on_the_company_it_is_in(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    copy = Path("runs/third.jsonl")
-    header, _, rest = Path(runs[0]).read_text().partition("\n")
-    fields = json.loads(header) | {"run_id": "ab" * 16}
-    lines = rest.splitlines(keepends=True)[:-1]
-    copy.write_text(json.dumps(fields) + "\n" + "".join(lines))
+    copy = unfinished(Path(runs[0]), lambda rows: rows[0].update(run_id="ab" * 16))
     two = ib.compare(runs, suite="toy", common=True)["tasks"][0]
     three = ib.compare([*runs, copy], suite="toy", common=True)["tasks"][0]
     assert [(p["first"], p["second"]) for p in three["pairs"]] == [(0, 1), (0, 2), (1, 2)]
@@ -86,8 +79,7 @@ def test_a_difference_does_not_depend_on_the_company_it_is_in(call: Call) -> Non
     assert [three["pairs"][0][key] for key in keys] == [two["pairs"][0][key] for key in keys]
     assert three["pairs"][1]["difference"] == 0
     assert three["pairs"][1]["p"] == 1
-    code, out, _ = call("compare", *runs, str(copy), *SUITE, "--common")
-    assert code == 0
+    out = succeeded(call("compare", *runs, str(copy), *SUITE, "--common"))
     assert "| baseline/constant #abababab |" in out  # of one name, told apart by hash or id
     assert "| baseline/nearest-neighbour |" in out
 
@@ -109,9 +101,7 @@ def test_text_and_latex(call: Call) -> None:
 def test_runs_of_two_access_classes_are_said_to_be_no_equals(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     assert "No equals" not in call("compare", *runs, *SUITE)[1]
-    words = ("run", "-m", "baseline/unchanged", "-t", ABLATIONS, *SUITE, "--no-score")
-    assert call(*words)[0] == 0
-    (other,) = Path("runs").glob("baseline-unchanged.*.jsonl")
+    other = one_run(call, "--no-score", model="baseline/unchanged")
     _, out, _ = call("compare", runs[0], str(other), *SUITE)
     assert "No equals: runs come by their answers in different ways (runs-target, words)." in out
 
@@ -123,47 +113,34 @@ def test_metric_and_cluster(call: Call) -> None:
     assert found["pairs"][0]["first_only"] is None
     single = ib.compare(runs, suite="toy", cluster="query")["tasks"][0]
     assert single["n_groups"] == single["n"] == 15
-    code, _, err = call("compare", *runs, *SUITE, "--metric", "weighted_r")
-    assert code == 2
-    assert "has no metric 'weighted_r'; choose from kind_mean" in the_sentence(err)
+    assert "has no metric 'weighted_r'; choose from kind_mean" in refused(
+        call("compare", *runs, *SUITE, "--metric", "weighted_r"), 2
+    )
     words = ("--metric", "group_consistency", "--cluster", "query")
-    code, _, err = call("compare", *runs_of(call, PATCHING), *SUITE, *words)
-    assert code == 2
-    assert "about groups" in the_sentence(err)
+    assert "about groups" in refused(call("compare", *runs_of(call, PATCHING), *SUITE, *words), 2)
 
 
 def test_one_run_of_a_task_is_refused(call: Call) -> None:
     run = str(one_run(call))
-    code, _, err = call("compare", run, *SUITE)
-    assert code == 2
-    assert f"the only run of {ABLATIONS} on toy" in the_sentence(err)
-    code, _, err = call("compare", run, run, *SUITE)
-    assert code == 2
-    assert "hold the same run" in the_sentence(err)
+    assert f"the only run of {ABLATIONS} on toy" in refused(call("compare", run, *SUITE), 2)
+    assert "hold the same run" in refused(call("compare", run, run, *SUITE), 2)
 
 
 def test_runs_about_different_queries_are_refused(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "other")
-    assert call(*words, "--split", "validation")[0] == 0
-    other = f"other/baseline-input-only.toy.{ABLATIONS}.validation.jsonl"
-    code, _, err = call("compare", runs[0], other, *SUITE)
-    assert code == 2
-    assert "the split is 'test' and 'validation'" in the_sentence(err)
+    other = str(one_run(call, "--split", "validation", model="baseline/input-only"))
+    assert "the split is 'test' and 'validation'" in refused(
+        call("compare", runs[0], other, *SUITE), 2
+    )
     with pytest.raises(UsageError, match="different queries"):
         ib.compare([runs[0], other], suite="toy", common=True)
 
 
 def test_partial_runs_are_compared_only_if_asked(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
-    words = ("run", "-m", "baseline/input-only", *SUITE, "-t", ABLATIONS, "-o", "part")
-    assert call(*words, "--limit", "8")[0] == 0
-    (part,) = map(str, Path("part").glob("*.jsonl"))
-    code, _, err = call("compare", runs[1], part, *SUITE)
-    assert code == 2
-    assert f"15 queries and {part} about 8" in the_sentence(err)
-    code, out, _ = call("compare", runs[1], part, *SUITE, "--common")
-    assert code == 0
+    part = str(one_run(call, "--limit", "8", model="baseline/input-only"))
+    assert f"15 queries and {part} about 8" in refused(call("compare", runs[1], part, *SUITE), 2)
+    out = succeeded(call("compare", runs[1], part, *SUITE, "--common"))
     assert "Exploratory" in out
     found = ib.compare([runs[1], part], suite="toy", common=True)
     assert found["tasks"][0]["n"] == 8
@@ -173,9 +150,7 @@ def test_unfinished_runs_are_compared_only_if_asked(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     lines = Path(runs[0]).read_text().splitlines(keepends=True)
     Path(runs[0]).write_text("".join(lines[:-3]))  # without footer and two rows
-    code, _, err = call("compare", *runs, *SUITE)
-    assert code == 5
-    assert "2 queries have no row" in the_sentence(err)
+    assert "2 queries have no row" in refused(call("compare", *runs, *SUITE), 5)
     with pytest.raises(IncompleteRunError):
         ib.compare(runs, suite="toy")
     assert ib.compare(runs, suite="toy", common=True)["tasks"][0]["n"] == 13
@@ -200,16 +175,10 @@ def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> 
 def test_a_strange_name_is_shown_as_text(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     name = "a|b <i> $x$ \\input{y} 100% \x1b[31m -- #1"
-    header, _, rest = Path(runs[0]).read_text().partition("\n")
-    fields = json.loads(header)
-    fields["explainer"]["name"] = name
-    lines = rest.splitlines(keepends=True)[:-1]
-    Path(runs[0]).write_text(json.dumps(fields) + "\n" + "".join(lines))
-    code, out, _ = call("compare", *runs, *SUITE, "--common")
-    assert code == 0
+    unfinished(Path(runs[0]), lambda rows: rows[0]["explainer"].update(name=name), runs[0])
+    out = succeeded(call("compare", *runs, *SUITE, "--common"))
     assert r"a\|b \<i\>" in out
     assert "\x1b" not in out
-    code, out, _ = call("compare", *runs, *SUITE, "--common", "--format", "tex")
-    assert code == 0
+    out = succeeded(call("compare", *runs, *SUITE, "--common", "--format", "tex"))
     assert r"a\textbar{}b \textless{}i\textgreater{} \$x\$ \textbackslash{}input\{y\} 100\%" in out
     assert "\x1b" not in out

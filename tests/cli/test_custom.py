@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
 
 import introspect_bench as ib
 from introspect_bench.benchmark.evaluation.explainers import parse_arguments
@@ -51,8 +51,7 @@ def test_a_value_that_cannot_be_read_is_text() -> None:
 
 
 def test_a_class_of_the_current_folder_answers(call: Call) -> None:
-    code, out, _ = call(*custom("Mine"), "--explainer-args", "reply=unchanged: Lima", "--json")
-    assert code == 0
+    out = succeeded(call(*custom("Mine"), "--explainer-args", "reply=unchanged: Lima", "--json"))
     run = ib.load(json.loads(out)["runs"][0]["path"])
     assert {row["raw"] for row in run.rows.values()} == {"unchanged: Lima"}
     assert run.header.explainer.kind == "custom"
@@ -90,15 +89,7 @@ def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> 
 def test_a_class_that_does_not_fit_is_said_to(
     call: Call, name: str, more: tuple[str, ...], words: str
 ) -> None:
-    code, _, err = call(*custom(name), *more)
-    assert code == 2
-    assert words in the_sentence(err)
-
-
-def test_a_module_that_is_not_there_is_named(call: Call) -> None:
-    code, _, err = call("run", "--suite", "toy", "-m", "py:no_such_module:Mine")
-    assert code == 2
-    assert "no_such_module" in the_sentence(err)
+    assert words in refused(call(*custom(name), *more), 2)
 
 
 @pytest.mark.parametrize(
@@ -114,25 +105,25 @@ def test_a_module_that_is_not_there_is_named(call: Call) -> None:
 def test_a_module_that_cannot_be_imported_is_said_to(call: Call, source: str, words: str) -> None:
     module = f"mine_{time.monotonic_ns()}"
     Path(f"{module}.py").write_text(source)
-    code, out, err = call("run", "--suite", "toy", "-m", f"py:{module}:Mine")
-    assert (code, out) == (2, "")
-    assert words.replace("MODULE", module) in the_sentence(err)
+    assert words.replace("MODULE", module) in refused(
+        call("run", "--suite", "toy", "-m", f"py:{module}:Mine"), 2, out=""
+    )
     assert not Path("runs").exists()
 
 
 def test_a_type_that_is_no_explainer_is_said_to_be_none(call: Call) -> None:
     for name in ("int", "list", "print", "len"):
-        code, _, err = call("run", "--suite", "toy", "-m", f"py:builtins:{name}")
-        assert code == 2
-        assert f"py:builtins:{name}: " in the_sentence(err)
+        assert f"py:builtins:{name}: " in refused(
+            call("run", "--suite", "toy", "-m", f"py:builtins:{name}"), 2
+        )
 
 
 @pytest.mark.parametrize("value", ["9" * 20, "NaN", "1e999", "[[1, -Infinity]]"])
 def test_an_argument_that_no_run_file_can_hold_leaves_none(call: Call, value: str) -> None:
     words = custom("Mine")
-    code, _, err = call(*words, "--explainer-args", f"die_after={value}")
-    assert code == 2
-    assert "the run's settings" in the_sentence(err)
+    assert "the run's settings" in refused(
+        call(*words, "--explainer-args", f"die_after={value}"), 2
+    )
     assert not list(Path().glob("runs/*"))
     assert call(*words)[0] == 0
 
@@ -159,9 +150,7 @@ def test_a_width_that_does_not_fit_refuses_vector_tasks_only(call: Call) -> None
 
 def test_where_every_task_is_refused_nothing_is_printed(call: Call) -> None:
     words = [word if word != ABLATIONS else PATCHING for word in custom("Narrow")]
-    code, out, err = call(*words, "--json")
-    assert (code, out) == (2, "")
-    assert "width 4" in the_sentence(err)
+    assert "width 4" in refused(call(*words, "--json"), 2, out="")
 
 
 def test_python_gets_the_runs_that_ended(call: Call) -> None:
@@ -175,16 +164,15 @@ def test_python_gets_the_runs_that_ended(call: Call) -> None:
 
 def test_interrupted_is_130_and_the_file_is_completed_by_the_same_command(call: Call) -> None:
     words = (*custom("Mine"), "--batch-size", "4")
-    code, _, err = call(*words, "--explainer-args", "die_after=1")
-    assert code == 130
-    assert "interrupted" in the_sentence(err)
+    sentence = refused(call(*words, "--explainer-args", "die_after=1"), 130)
+    assert sentence.endswith("interrupted; the same command goes on where it was")
     (path,) = Path("runs").glob("*.jsonl")
     assert call("validate", str(path))[0] == 0
     n_rows = len(ib.load(path).rows)
     assert 0 < n_rows < 15
-    code, _, err = call("score", str(path), "--suite", "toy", "--check")
-    assert code == 5
-    assert f"{15 - n_rows} of 15 queries have no row" in the_sentence(err)
+    assert f"{15 - n_rows} of 15 queries have no row" in refused(
+        call("score", str(path), "--suite", "toy", "--check"), 5
+    )
 
 
 def test_model_text_cannot_steer_the_terminal(call: Call) -> None:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from program import Call, the_sentence
-from tiny_features import NAME, QUALITY, judges, make_feature_suite
+from program import Call, refused, succeeded
+from tiny_features import NAME, QUALITY, judges
 
 import introspect_bench as ib
-from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
+pytestmark = pytest.mark.usefixtures("words")
 RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
 OUT = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
-
-
-@pytest.fixture(autouse=True)
-def words(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A suite of features as `words`, and its judges, which are no language models."""
-
-    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-    monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v2")
-    return here / "words"
 
 
 def test_run_judges_and_scores_at_its_end(call: Call) -> None:
@@ -46,17 +33,15 @@ def test_judging_can_be_left_for_later(call: Call) -> None:
     assert code == 0
     assert "AUROC" not in out
     assert f"not scored: {OUT}: 9 of 9 descriptions are not judged by exact-predicates/" in err
-    code, _, err = call("score", str(OUT), "--suite", "words")
-    assert code == 2
-    assert f"run `introspect-bench judge {OUT}`" in the_sentence(err)
+    assert f"run `introspect-bench judge {OUT}`" in refused(
+        call("score", str(OUT), "--suite", "words"), 2
+    )
     words = ("judge", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json")
-    code, out, _ = call(*words)
-    assert code == 0
+    out = succeeded(call(*words))
     assert json.loads(out) == {"runs": [{"path": str(OUT), "judgements": 9}]}
     code, out, _ = call("judge", str(OUT), "--suite", "words")
     assert (code, out) == (0, f"{OUT}: 0 judgements appended\n")
-    code, out, _ = call("score", str(OUT), "--suite", "words", "--details")
-    assert code == 0
+    out = succeeded(call("score", str(OUT), "--suite", "words", "--details"))
     assert "by distance from train" in out
     assert "read by: grammar 100.0%, nearest 0.0%, none 0.0%" in out
     code, out, _ = call("judge", str(OUT), "--suite", "words", "--json")
@@ -75,12 +60,11 @@ def test_scored_twice_is_the_same_bytes(call: Call) -> None:
 
 def test_show_puts_a_description_beside_the_truth(call: Call) -> None:
     call(*RUN)
-    code, out, _ = call("show", str(OUT), "--suite", "words")
-    assert code == 0
+    out = succeeded(call("show", str(OUT), "--suite", "words"))
     head = ["id", "kind", "status", "matched_auroc", "truth", "answer"]
     assert out.splitlines()[0].split() == head
     key = sorted(ib.load(OUT).rows)[0]
-    code, out, _ = call("show", f"{OUT}:{key}", "--suite", "words", "--json")
+    out = succeeded(call("show", f"{OUT}:{key}", "--suite", "words", "--json"))
     (row,) = json.loads(out)["queries"]
     assert "word:" in row["predicate"]
     assert row["truth"].startswith("the word '")
@@ -89,43 +73,33 @@ def test_show_puts_a_description_beside_the_truth(call: Call) -> None:
 
 
 def test_show_judge_says_how_good_it_is(call: Call) -> None:
-    code, out, _ = call("show", "judge", "--suite", "words")
-    assert code == 0
+    out = succeeded(call("show", "judge", "--suite", "words"))
     assert out.splitlines()[0] == "exact-predicates/counting-v1@cdcdcdcdcdcd"
     assert "auroc 0.950, r 0.900" in out
-    code, out, _ = call("show", "judge", "--suite", "words", "--json")
+    out = succeeded(call("show", "judge", "--suite", "words", "--json"))
     assert json.loads(out) == {"judge": judges()[0].id, "headline": QUALITY}
-    code, _, err = call("show", "some.jsonl", "--measure")
-    assert code == 2
-    assert "--measure goes with" in the_sentence(err)
+    assert "--measure goes with" in refused(call("show", "some.jsonl", "--measure"), 2)
 
 
 def test_simulate_refuses_what_it_cannot_judge(call: Call) -> None:
-    code, _, err = call("judge", "nowhere.jsonl")
-    assert code == 2
-    assert "nowhere.jsonl" in the_sentence(err)
+    assert "nowhere.jsonl" in refused(call("judge", "nowhere.jsonl"), 2)
     causal = ("run", "-m", "baseline/constant", "--suite", "toy", "-t", "activation-patching")
     call(*causal)
     path = next(Path("runs").glob("*patching*.jsonl"))
-    code, _, err = call("judge", str(path), "--suite", "toy")
-    assert code == 2
-    assert "need no judge" in the_sentence(err)
+    assert "need no judge" in refused(call("judge", str(path), "--suite", "toy"), 2)
     code, _, err = call("judge", str(path), "--suite", "toy", "--judge", "reader")
     assert code == 2
     assert "reader" in err
 
 
 def test_the_suite_verifies_and_every_change_is_found(call: Call, words: Path) -> None:
-    code, out, _ = call("data", "verify", "--suite", "words")
-    assert code == 0
+    out = succeeded(call("data", "verify", "--suite", "words"))
     assert NAME in out
     manifest = words / NAME / "v2" / "manifest.json"
     text = manifest.read_text()
     said = json.loads(text)["statistics"]["test"]["bigram"]["distinct"]
     manifest.write_text(text.replace(f'"distinct":{said}', f'"distinct":{said + 1}'))
-    code, _, err = call("data", "verify", "--suite", "words")
-    assert code == 4
-    assert "distinct" in the_sentence(err)
+    assert "distinct" in refused(call("data", "verify", "--suite", "words"), 4)
 
 
 def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
@@ -143,14 +117,11 @@ def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
     for name in ("schema", "files", "data_sha256", "canary"):
         del fields[name]
     write_manifest(root, fields)
-    code, _, err = call("data", "verify", "--suite", "words")
-    assert code == 4
-    assert "is not the hash of its query" in the_sentence(err)
+    assert "is not the hash of its query" in refused(call("data", "verify", "--suite", "words"), 4)
 
 
 def test_a_dry_run_opens_no_judge(call: Call) -> None:
-    code, out, _ = call(*RUN, "--dry-run", "--json")
-    assert code == 0
+    out = succeeded(call(*RUN, "--dry-run", "--json"))
     (plan,) = json.loads(out)["plans"]
     assert plan["task"] == NAME
     assert plan["queries"] == 9

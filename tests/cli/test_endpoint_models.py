@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
-from tiny_entries import make_entry
+from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
+from tiny_entries import make_entry, rows_of
 from tiny_servers import KEY, VARIABLE, ChatServer, Reply, chats, said
 
 import introspect_bench as ib
@@ -25,10 +25,6 @@ N = 15
 PRICES = ("--price-in", "1", "--price-out", "10")
 
 
-def rows(path: Path = FILE) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 @pytest.fixture
 def ask(call: Call, chats: ChatServer) -> Call:
     """`run` of one task on the server."""
@@ -41,10 +37,9 @@ def ask(call: Call, chats: ChatServer) -> Call:
 
 def test_it_answers_and_the_file_says_what_it_took(ask: Call, chats: ChatServer) -> None:
     chats.script = lambda _text, _n: said("changed: Paris\nbecause")
-    code, out, err = ask("--key-env", VARIABLE, *PRICES, "--system", "Be brief.")
-    assert code == 0, err
+    out = succeeded(ask("--key-env", VARIABLE, *PRICES, "--system", "Be brief."))
     assert f"{FILE}: {N} queries answered, price of all replies 0.003" in out
-    header, *body, footer = rows()
+    header, *body, footer = rows_of(FILE)
     assert [(row["raw"], row["n_in"], row["n_out"]) for row in body] == [
         ("changed: Paris\n", 100, 10)
     ] * N
@@ -82,38 +77,37 @@ def test_killed_it_asks_only_for_what_is_missing(ask: Call, chats: ChatServer) -
     assert ask()[0] == 0
     first, *lines = FILE.read_text().splitlines(keepends=True)
     FILE.write_text("".join([first, *lines[:3], lines[3][:40]]))  # a line is torn
-    code, _, err = ask()
-    assert code == 0, err
+    succeeded(ask())
     assert len(chats.requests) == N + 12
     assert FILE.read_text().startswith("".join([first, *lines[:3]]))
-    assert len({row["qid"] for row in rows()[1:-1]}) == N
+    assert len({row["qid"] for row in rows_of(FILE)[1:-1]}) == N
 
 
 def test_replies_are_kept_as_they_come(ask: Call, chats: ChatServer) -> None:
     chats.script = lambda _text, _n: (
         said("unchanged: A") if len(chats.requests) <= 3 else Reply(status=401)
     )
-    code, _, err = ask("--concurrency", "1", "--key-env", VARIABLE)
-    assert code == 2
-    assert f"put a valid key into {VARIABLE}" in the_sentence(err)
-    assert [row["kind"] for row in rows()] == ["header", "pred", "pred", "pred"]
+    assert f"put a valid key into {VARIABLE}" in refused(
+        ask("--concurrency", "1", "--key-env", VARIABLE), 2
+    )
+    assert [row["kind"] for row in rows_of(FILE)] == ["header", "pred", "pred", "pred"]
     chats.script = lambda _text, _n: said("unchanged: A")
     assert ask("--concurrency", "1", "--key-env", VARIABLE)[0] == 0
-    assert len(rows()) == N + 2
-    assert sum(row.get("ms", 0) for row in rows()) / 1000 == rows()[-1]["cost"]["seconds"]
+    assert len(rows_of(FILE)) == N + 2
+    assert (
+        sum(row.get("ms", 0) for row in rows_of(FILE)) / 1000
+        == rows_of(FILE)[-1]["cost"]["seconds"]
+    )
 
 
 def test_the_highest_cost_stops_it_and_a_higher_one_goes_on(ask: Call, chats: ChatServer) -> None:
     chats.script = lambda _text, _n: said("unchanged: A", n_in=1_000_000, n_out=0)
     words = (*PRICES, "--concurrency", "1")
-    code, _, err = ask(*words, "--max-cost", "2.5")
-    assert code == 5
-    assert "stopped at --max-cost 2.5: 3 is spent" in the_sentence(err)
+    assert "stopped at --max-cost 2.5: 3 is spent" in refused(ask(*words, "--max-cost", "2.5"), 5)
     assert len(chats.requests) == 3
     assert ask(*words, "--max-cost", "2.5")[0] == 5  # replies that are there count
     assert len(chats.requests) == 3
-    code, out, err = ask(*words, "--max-cost", "99")
-    assert code == 0, err
+    out = succeeded(ask(*words, "--max-cost", "99"))
     assert "price of all replies 15" in out
     assert len(chats.requests) == N
     assert ask(*words, "--max-cost", "1")[0] == 0  # nothing is left to ask
@@ -126,7 +120,7 @@ def test_what_a_filter_holds_back_is_recorded_and_shown(ask: Call, chats: ChatSe
     code, _, err = ask()
     assert code == 0
     assert f"{FILE}: replies held back by a content filter: 1" in err
-    (held,) = (row for row in rows()[1:-1] if not row["raw"])
+    (held,) = (row for row in rows_of(FILE)[1:-1] if not row["raw"])
     assert (held["status"], held["reason"]) == ("unparsed", "content filter")
     (shown,) = ib.show(f"{FILE}:{held['qid']}", suite="toy")
     assert (shown["status"], shown["exact"]) == ("unparsed", False)
@@ -134,9 +128,9 @@ def test_what_a_filter_holds_back_is_recorded_and_shown(ask: Call, chats: ChatSe
 
 def test_vectors_are_refused_and_can_be_left_out(call: Call, chats: ChatServer) -> None:
     words = (*WORDS, "--endpoint", chats.url)
-    code, _, err = call(*words, "-t", PATCHING)
-    assert code == 2
-    assert "give the model's folder or hub id as --model" in the_sentence(err)
+    assert "give the model's folder or hub id as --model" in refused(
+        call(*words, "-t", PATCHING), 2
+    )
     assert not chats.requests
     code, out, err = call(*words)  # of all tasks, those without vectors are answered
     assert code == 2

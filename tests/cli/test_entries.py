@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from program import Call, one_run
-from tiny_entries import forge, make_entry, set_field
+from program import Call, one_run, succeeded
+from tiny_entries import as_others, forge, make_entry, set_field
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions import copies
@@ -29,26 +29,15 @@ from introspect_bench.tasks.verdicts import format_either
 ROOT = Path("submissions")
 
 
-@pytest.fixture
-def entry(call: Call) -> Path:
-    return make_entry([one_run(call)], ROOT, Path("toy"))
-
-
-def again(entry: Path, org: str) -> Path:
-    """The same entry under another organisation's name."""
-    folder = entry.with_name(entry.name.replace("acme", org))
-    return set_field(Path(shutil.copytree(entry, folder)), "org", org)
-
-
 def test_entries_are_found_in_the_order_of_their_ids(entry: Path) -> None:
-    other = again(entry, "globex")
+    other = as_others(entry, "globex")
     (other / "NOTES.md").write_text("Plain *text*.\n")
     (ROOT / "README.md").write_text("Entries.\n")
     (ROOT / "ledger.jsonl").touch()
     first, second = find_entries(ROOT)
     assert (first.id, second.id) == (entry.name, other.name)
     assert (first.notes, second.notes) == (None, "Plain *text*.\n")
-    assert second == read_entry(other)
+    assert second == read_entry(ROOT / "toy" / other.name)
 
 
 def test_the_hash_of_an_entry_is_of_all_its_bytes(entry: Path) -> None:
@@ -79,8 +68,7 @@ def test_an_entry_is_validated_from_inside(
     call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     monkeypatch.chdir(entry)
-    code, out, _ = call("validate", ".", "--suite", str(here / "toy"))
-    assert code == 0
+    out = succeeded(call("validate", ".", "--suite", str(here / "toy")))
     assert entry.name in out
 
 
@@ -88,13 +76,15 @@ def test_copies_are_labelled_whatever_day_they_claim(
     entry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies, "MIN_COMMON", 10)
-    other = again(entry, "globex")
+    other = as_others(entry, "globex")
     (label,) = find_labels(merged(find_entries(ROOT)))
     assert (label.kind, label.other, label.entry) == ("copy", entry.name, other.name)
     set_field(other, "date", "2020-01-01")
     new = read_entry(other)
     shutil.move(other, "elsewhere")
-    (found,) = labels_of(read_entry_from(new.id, Path("elsewhere")), ROOT, suite="toy")
+    place = Path("work") / "toy" / new.id  # where that of a pull request lies
+    shutil.copytree("elsewhere", place)
+    (found,) = labels_of(read_entry(place), ROOT, suite="toy")
     assert (found["entry"], found["other"]) == (other.name, entry.name)
 
 
@@ -102,13 +92,6 @@ def merged(entries: list[Entry]) -> list[Replies]:
     """What entries said that were merged one after the other."""
     found = [entry_replies(entry, suite="toy") for entry in entries]
     return [replace(one, place=place) for place, one in enumerate(found)]
-
-
-def read_entry_from(identifier: str, folder: Path) -> Entry:
-    """Read an entry that lies elsewhere, as a pull request's does."""
-    place = Path("work") / "toy" / identifier
-    shutil.copytree(folder, place)
-    return read_entry(place)
 
 
 def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(

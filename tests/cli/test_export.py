@@ -9,39 +9,34 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
-from tiny_features import NAME, judges, make_feature_suite
+from program import PATCHING, Call, one_run, refused
+from tiny_entries import Rows, unfinished
+from tiny_features import NAME
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.export.export import FORMS, FORMULA
-from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 FORMULAS = [f"{sign}cmd|' /C calc'!A0" for sign in FORMULA]
 STRANGE = ['a,"b"\nc', "plain", "\ud800 x", "", "a\x00b", "'", "nul\u2028l", "x" * 4000]
 
 
 @pytest.fixture
-def described(here: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Path:
+def described(words: Path, call: Call) -> Path:
     """A run of descriptions."""
-
-    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-    monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v2")
-    assert call("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)[0] == 0
+    asked = ("-m", "baseline/nearest-neighbour", "--suite", words.name, "-t", NAME)
+    assert call("run", *asked)[0] == 0
     return Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
 
 
-def with_replies(run: Path, replies: list[str], name: str = "evil.jsonl") -> Path:
+def with_replies(run: Path, replies: list[str]) -> Path:
     """Write the run again, unfinished, with other replies."""
-    lines = run.read_text().splitlines(keepends=True)[:-1]
-    for number, reply in enumerate(replies[: len(lines) - 1], start=1):
-        lines[number] = json.dumps(json.loads(lines[number]) | {"raw": reply}) + "\n"
-    path = Path(name)
-    path.write_text("".join(lines))
-    return path
+
+    def say(rows: Rows) -> None:
+        for row, reply in zip(rows[1:], replies, strict=False):
+            row["raw"] = reply
+
+    return unfinished(run, say)
 
 
 def files_below(folder: Path) -> set[str]:
@@ -201,13 +196,9 @@ def test_their_validator_sees_what_is_wrong(validator: Any, call: Call) -> None:
     "name", ["con/aux", "../../etc/passwd", "a b/c\nd", "unknown/data", "ÄÖ/模型", "x" * 200, "."]
 )
 def test_no_name_leads_out_of_the_folder(validator: Any, call: Call, name: str) -> None:
-    run = one_run(call)
-    lines = run.read_text().splitlines(keepends=True)[:-1]
-    header = json.loads(lines[0])
-    header["explainer"]["name"] = name
-    Path("named.jsonl").write_text(json.dumps(header) + "\n" + "".join(lines[1:]))
+    run = unfinished(one_run(call), lambda rows: rows[0]["explainer"].update(name=name))
     before = files_below(Path())
-    folder = ib.export("named.jsonl", "every-eval-ever", suite="toy")
+    folder = ib.export(run, "every-eval-ever", suite="toy")
     assert all(new.startswith(f"{folder}/data/") for new in files_below(Path()) - before)
     assert [some for some in findings(validator, folder).values() if some] == []
 
@@ -235,9 +226,9 @@ def test_nothing_is_overwritten(call: Call, form: str) -> None:
     before = run.read_bytes()
     Path("link").symlink_to("nowhere")
     for there in (str(run), "runs", "link"):
-        code, _, err = call("export", str(run), "--to", form, "--suite", "toy", "-o", there)
-        assert code == 2
-        assert "is there already" in the_sentence(err)
+        assert "is there already" in refused(
+            call("export", str(run), "--to", form, "--suite", "toy", "-o", there), 2
+        )
     assert run.read_bytes() == before
 
 
@@ -255,30 +246,26 @@ def test_unknown_forms_and_runs_are_refused(call: Call) -> None:
     run = one_run(call)
     with pytest.raises(UsageError, match="choose from csv, parquet"):
         ib.export(run, "xls", suite="toy")
-    code, _, err = call("export", "nowhere.jsonl", "--to", "csv")
-    assert code == 2
-    assert "nowhere.jsonl" in the_sentence(err)
+    assert "nowhere.jsonl" in refused(call("export", "nowhere.jsonl", "--to", "csv"), 2)
     assert not list(Path().glob("nowhere*"))
 
 
 def test_a_part_says_that_it_is_one(call: Call) -> None:
-    words = ("run", "-m", "baseline/constant", "--suite", "toy", "-t", ABLATIONS, "--limit", "8")
-    assert call(*words)[0] == 0
-    (run,) = Path("runs").glob("*.jsonl")
-    folder = ib.export(run, "hf", suite="toy")
+    folder = ib.export(one_run(call, "--limit", "8"), "hf", suite="toy")
     assert '"partial": true' in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("odd", ["", "\x1b[31m\n% x", "2026-13-45T00:00:00Z"])
 def test_odd_headers_end_in_a_sentence_or_a_file(call: Call, form: str, odd: object) -> None:
-    lines = one_run(call).read_text().splitlines(keepends=True)[:-1]
-    header = json.loads(lines[0]) | {"run_id": odd, "created": odd}
-    header["explainer"] |= {"revision": odd, "name": odd}
-    header["package"] |= {"version": odd, "commit": odd}
-    header["target"]["name"] = odd
-    Path("odd.jsonl").write_text(json.dumps(header) + "\n" + "".join(lines[1:]))
-    code, out, err = call("export", "odd.jsonl", "--to", form, "--suite", "toy")
+    def edit(rows: Rows) -> None:
+        rows[0] |= {"run_id": odd, "created": odd}
+        rows[0]["explainer"] |= {"revision": odd, "name": odd}
+        rows[0]["package"] |= {"version": odd, "commit": odd}
+        rows[0]["target"]["name"] = odd
+
+    run = str(unfinished(one_run(call), edit))
+    code, out, err = call("export", run, "--to", form, "--suite", "toy")
     assert (code, "Traceback" in err) in ((0, False), (4, False))
     assert (code == 4) is (form == "every-eval-ever")  # which needs the date
     assert Path(out.strip() or "nothing").exists() is (code == 0)
@@ -286,10 +273,8 @@ def test_odd_headers_end_in_a_sentence_or_a_file(call: Call, form: str, odd: obj
 
 @pytest.mark.parametrize("count", ["3.5", "1e300", "99999999999999999"])
 def test_what_is_no_count_of_tokens_is_refused(call: Call, count: str) -> None:
-    lines = one_run(call).read_text().splitlines(keepends=True)[:-1]
-    row = json.loads(lines[1]) | {"n_in": json.loads(count)}
-    Path("odd.jsonl").write_text(lines[0] + json.dumps(row) + "\n" + "".join(lines[2:]))
+    run = unfinished(one_run(call), lambda rows: rows[1].update(n_in=json.loads(count)))
     for form in ("csv", "parquet", "hf"):
-        code, _, err = call("export", "odd.jsonl", "--to", form, "--suite", "toy")
-        assert code == 4
-        assert "expected a whole number" in the_sentence(err)
+        assert "expected a whole number" in refused(
+            call("export", str(run), "--to", form, "--suite", "toy"), 4
+        )

@@ -62,7 +62,7 @@ def raises() -> int:
 def test_a_verb_that_loses_something_or_is_stuck_is_found(
     act: Callable[[], int], kind: str, said: str, materials: Path, tmp_path: Path
 ) -> None:
-    verb = Verb(name="bad", act=act, outputs=["out.txt"], needs=[])
+    verb = Verb("bad", act, ["out.txt"], [])
     trial = trial_of(verb, materials, tmp_path)
     found = {KINDS[kind](trial).partition(":")[0] for _ in range(8)}
     assert said in found

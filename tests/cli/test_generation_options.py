@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, Call, the_sentence
-from tiny_models import CHAT, make_model, make_tokenizer
+from program import ABLATIONS, Call, succeeded, the_sentence
+from tiny_models import CHAT, make_model, make_tokenizer, save_model
 from tiny_prompts import make_explainer, make_prompt
 from tiny_suites import D_TARGET
 
@@ -119,10 +119,8 @@ def test_a_reply_ends_behind_its_first_line_of_words(text: str, ended: bool) -> 
 
 def saved(folder: Path, template: str) -> str:
     tokenizer = make_tokenizer(chat_template=template)
-    model = make_model("llama", tokenizer, hidden_size=D_TARGET, max_position_embeddings=2048)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    sizes = {"hidden_size": D_TARGET, "max_position_embeddings": 2048}
+    return str(save_model(folder, tokenizer, **sizes))
 
 
 def test_a_run_records_its_options_and_is_not_continued_with_others(
@@ -131,8 +129,7 @@ def test_a_run_records_its_options_and_is_not_continued_with_others(
     folder = saved(tmp_path / "switch", SWITCH)
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "--split", "mini", "-m", folder)
     options = ("--max-new-tokens", "5", "--thinking", "--system", "Be brief.")
-    code, out, err = call(*words, *options, "--json")
-    assert code == 0, err
+    out = succeeded(call(*words, *options, "--json"))
     header = json.loads(Path(json.loads(out)["runs"][0]["path"]).read_text().splitlines()[0])
     kept = {"max_new_tokens": 5, "thinking": True, "system": "Be brief."}
     assert header["generation"] == {**kept, "seed": 0, "batch_size": AUTO_BATCH_SIZE}
@@ -152,8 +149,7 @@ def test_a_run_records_its_options_and_is_not_continued_with_others(
 def test_a_run_without_options_records_what_holds(call: Call, tmp_path: Path) -> None:
     folder = saved(tmp_path / "plain", CHAT)
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "--split", "mini", "--json", "-m", folder)
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     header = json.loads(Path(json.loads(out)["runs"][0]["path"]).read_text().splitlines()[0])
     kept = {"max_new_tokens": MAX_NEW_TOKENS, "thinking": False}  # and no system text
     assert header["generation"] == {**kept, "seed": 0, "batch_size": AUTO_BATCH_SIZE}

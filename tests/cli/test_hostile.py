@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attacks import ATTACKS
 from hostile import RUN, Attack
-from program import Call, environment, the_sentence
-from tiny_entries import make_entry
-
-from introspect_bench.__main__ import main
+from program import Call, measured, the_sentence
 
 SECONDS = 2.0
 """Longest time of a processor that one may take; other jobs of the machine do not count."""
 BYTES = 500 << 20
 """Most memory that one may take."""
-IN_OWN_PROCESS = (
+QUICK = (
     "link to a device",
     "a run file is a pipe",
     "sparse file of a gigabyte",
@@ -32,23 +26,7 @@ IN_OWN_PROCESS = (
     "integer of 5,000 digits",
     "claimed score",
 )
-
-
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
-    """A sound entry's folder, made once."""
-    place = tmp_path_factory.mktemp("sound")
-    words = ("-m", "baseline/constant", "-t", "input-ablations", "--no-score")
-    assert main(["run", *words, "--suite", str(made), "-o", str(place / "runs")]) == 0
-    (run,) = (place / "runs").glob("*.jsonl")
-    return make_entry([run], place / "submissions", made)
-
-
-@pytest.fixture
-def entry(sound: Path, here: Path) -> Path:
-    """A copy that a test may spoil."""
-    folder = here / "submissions" / "toy" / sound.name
-    return Path(shutil.copytree(sound, folder))
+"""Attacks tried in a process of their own by default; `pytest -m slow` tries the others."""
 
 
 def snapshot(root: Path) -> set[str]:
@@ -102,35 +80,22 @@ def test_a_board_with_an_attack_on_it_is_refused_as_a_whole(
     assert attack.part in out
 
 
-LAUNCHER = """
-import json, resource, subprocess, sys
-limit = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-code = subprocess.run(["timeout", "60", *sys.argv[2:]], stdout=subprocess.DEVNULL).returncode
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([code, used.ru_maxrss, used.ru_utime + used.ru_stime]))
-"""
-"""A small process in between: a child's peak starts at what its parent held when it forked, and the
-tests' own process holds more than an attack may take."""
+def in_own_process(attack: Attack) -> Any:
+    marks = () if attack.name in QUICK else pytest.mark.slow
+    return pytest.param(attack, marks=marks, id=attack.name)
 
 
-@pytest.mark.parametrize("name", IN_OWN_PROCESS)
-def test_an_attack_is_refused_within_limits(entry: Path, here: Path, name: str) -> None:
+@pytest.mark.parametrize("attack", [in_own_process(one) for one in ATTACKS])
+def test_an_attack_is_refused_within_limits(entry: Path, here: Path, attack: Attack) -> None:
     """The address space may be a gigabyte larger than memory: libraries map more than they use."""
-    attack = next(attack for attack in ATTACKS if attack.name == name)
     folder = attack.make(entry)
-    words = ["validate", "--strict", str(folder), "--suite", "toy"]
-    launched = [sys.executable, "-I", "-c", LAUNCHER, str(BYTES + (1 << 30))]
-    child = subprocess.run(
-        [*launched, sys.executable, "-m", "introspect_bench", *words],
-        cwd=here,
-        env=environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, kilobytes, seconds = json.loads(child.stdout)
-    assert code == attack.code, child.stderr
-    assert "Traceback" not in child.stderr
-    assert kilobytes * 1024 < BYTES
-    assert seconds < SECONDS
+    asked: list[tuple[tuple[str, ...], int]]
+    asked = [(("validate", "--strict", str(folder)), attack.code)]
+    if attack.score is not None:
+        asked.append((("score", str(folder / RUN)), attack.score))
+    for words, code in asked:
+        used = measured(*words, "--suite", "toy", cwd=here, space=BYTES + (1 << 30))
+        assert used.code == code, used.said
+        assert "Traceback" not in used.said
+        assert used.megabytes < BYTES >> 20
+        assert used.seconds < SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from program import PATCHING, Call, the_sentence
+from program import PATCHING, Call, refused, succeeded
 from tiny_hub import TOKEN, Hub, files_below, hub
 from tiny_training import make_base, train
 
@@ -47,8 +47,7 @@ def test_an_explainer_goes_to_a_hub_and_comes_back(
 
     commit = hub.put("org/explainer", files_below(folder))
     words = ("run", "-m", f"org/explainer@{commit}", "--suite", "toy", "--split", "mini")
-    code, _, err = call(*words, "--no-score", "-t", PATCHING)
-    assert code == 0, err
+    succeeded(call(*words, "--no-score", "-t", PATCHING))
     (path,) = Path("runs").glob("*.jsonl")
     assert TOKEN not in path.read_text()
     run = ib.load(path)
@@ -79,9 +78,7 @@ def test_a_card_of_a_base_in_a_folder_names_no_path_and_replaces_none(here: Path
     [("gated", "it is gated"), ("private", "private or misspelt"), ("misspelt", "no such model")],
 )
 def test_each_refusal_of_a_model_is_told_apart(hub: Hub, call: Call, name: str, said: str) -> None:
-    code, _, err = call("run", "-m", f"org/{name}", "--suite", "toy")
-    assert code == 3
-    assert said in the_sentence(err)
+    assert said in refused(call("run", "-m", f"org/{name}", "--suite", "toy"), 3)
     assert len(hub.asked) >= 1
 
 
@@ -90,6 +87,6 @@ def test_a_model_whose_download_ends_for_good_is_a_sentence(
 ) -> None:
     commit = hub.put("org/base", files_below(make_base(here / "base")))
     hub.cuts["model.safetensors"] = 10_000
-    code, _, err = call("run", "-m", f"org/base@{commit}", "--suite", "toy")
-    assert code == 3
-    assert "cannot get 'org/base', which needs a model hub" in the_sentence(err)
+    assert "cannot get 'org/base', which needs a model hub" in refused(
+        call("run", "-m", f"org/base@{commit}", "--suite", "toy"), 3
+    )

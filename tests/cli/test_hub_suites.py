@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import constants, parse_eval_result_entries
-from program import ABLATIONS, CONSTANT, PATCHING, Call, the_sentence
+from program import ABLATIONS, CONSTANT, PATCHING, Call, refused, succeeded, the_sentence
 from tiny_features import NAME as FEATURES
 from tiny_features import make_feature_suite
 from tiny_hub import TOKEN, Hub, files_below, hub
@@ -28,6 +27,7 @@ from introspect_bench.benchmark.suite.select import find_suite
 assert hub  # a fixture
 TASKS = (FEATURES, PATCHING, ABLATIONS)
 NOBODY = "0" * 40
+EXPORT = ("data", "export", "--to", "hf", "repository", "--suite", "toy")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def pushed(whole: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.usefixtures("whole")
 def test_load_dataset_reads_every_task_and_split_without_a_hub(call: Call) -> None:
-    code, out, err = call("data", "export", "--to", "hf", "repository", "--suite", "toy")
+    code, out, err = call(*EXPORT)
     assert (code, out) == (0, "repository\n"), err
     assert datasets.get_dataset_config_names("repository") == list(TASKS)
     datasets.disable_progress_bars()
@@ -105,15 +105,13 @@ def test_a_split_whose_truth_is_not_in_the_suite_has_none_and_says_so() -> None:
 
 
 def test_the_folder_is_what_suite_takes_and_nothing_is_overwritten(call: Call, hub: Hub) -> None:
-    assert call("data", "export", "--to", "hf", "repository", "--suite", "toy")[0] == 0
+    assert call(*EXPORT)[0] == 0
     for name in (PATCHING, ABLATIONS):
         version = get_task(name).version
         assert files_below(Path("repository", name, version)) == files_below(
             Path("toy", name, version)
         )
-    code, out, err = call("data", "export", "--to", "hf", "repository", "--suite", "toy")
-    assert (code, out) == (2, "")
-    assert "repository is there already" in the_sentence(err)
+    assert "repository is there already" in refused(call(*EXPORT), 2, out="")
     assert hub.asked == []  # without --push nothing is
 
 
@@ -154,8 +152,7 @@ def test_every_verb_takes_it_and_no_file_holds_the_token(
         ("data", "verify", "--suite", pushed),
         ("export", runs[0], "--to", "csv", "--suite", pushed),
     ):
-        code, _, err = call(*words)
-        assert code == 0, (words, err)
+        succeeded(call(*words))
     assert hub.asked == []  # it is in the cache, and a commit never changes
     written = [p for p in here.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
     assert written == []
@@ -174,9 +171,7 @@ def test_every_verb_takes_it_and_no_file_holds_the_token(
 )
 def test_each_refusal_is_told_apart(hub: Hub, call: Call, name: str, code: int, said: str) -> None:
     hub.put("datasets/org/toy", {"README.md": b"toy"})
-    found, out, err = call(*CONSTANT, "--suite", name)
-    assert (found, out) == (code, "")
-    assert said in the_sentence(err)
+    assert said in refused(call(*CONSTANT, "--suite", name), code, out="")
     assert (hub.asked == []) == (code == 2)
 
 
@@ -204,9 +199,9 @@ def test_a_busy_hub_is_asked_again_and_a_cut_download_goes_on(
 def test_a_download_that_ends_for_good_goes_on_with_the_next_command(hub: Hub, call: Call) -> None:
     name = toy_at(hub)
     hub.cuts["vectors.safetensors"] = 10_000
-    code, _, err = call(*CONSTANT, "--suite", name)
-    assert code == 3
-    assert "cannot get 'org/toy', which needs a model hub" in the_sentence(err)
+    assert "cannot get 'org/toy', which needs a model hub" in refused(
+        call(*CONSTANT, "--suite", name), 3
+    )
     hub.cuts.clear()
     hub.asked.clear()
     assert call(*CONSTANT, "--suite", name, "--no-score")[0] == 0
@@ -235,19 +230,19 @@ def test_bytes_that_are_not_the_manifests_are_refused(
     hub: Hub, call: Call, here: Path, change: dict[str, bytes], said: str
 ) -> None:
     name = toy_at(hub, **change)
-    code, _, err = call(*CONSTANT, "--suite", name)
-    assert code == 4
-    assert said in the_sentence(err)
+    assert said in refused(call(*CONSTANT, "--suite", name), 4)
     left = [path for path in (here / "own-cache").rglob("*") if path.name != f".{name}.lock"]
     assert not [path for path in left if path.suffix in (".jsonl", ".safetensors")]
 
 
 def test_a_push_that_is_refused_keeps_the_folder(hub: Hub, call: Call) -> None:
-    code, out, err = call(
-        *("data", "export", "--to", "hf", "repository", "--suite", "toy", "--push", "org/toy")
+    assert "the folder is whole and stays" in refused(
+        call(
+            *("data", "export", "--to", "hf", "repository", "--suite", "toy", "--push", "org/toy")
+        ),
+        3,
+        out="",
     )
-    assert (code, out) == (3, "")
-    assert "the folder is whole and stays" in the_sentence(err)
     assert Path("repository/README.md").is_file()
     assert hub.commits == {}
 
@@ -257,8 +252,7 @@ def test_a_result_names_the_suite_on_the_hub_in_the_hubs_own_types(hub: Hub, cal
     assert call(*CONSTANT, "--suite", name, "-t", ABLATIONS)[0] == 0
     run = f"runs/baseline-constant.toy.{ABLATIONS}.test.jsonl"
     words = ("export", run, "--to", "hub-results")
-    code, out, err = call(*words, "--suite", name)
-    assert code == 0, err
+    out = succeeded(call(*words, "--suite", name))
     (path,) = (p for p in Path(out.strip()).rglob("*") if p.is_file())
     assert path.parts[1:] == (".eval_results", f"org--toy.{ABLATIONS}.yaml")
     (entry,) = parse_eval_result_entries(yaml.safe_load(path.read_text()))
@@ -283,6 +277,5 @@ def test_a_result_names_the_suite_on_the_hub_in_the_hubs_own_types(hub: Hub, cal
 
 
 def test_json_says_where_it_is(call: Call) -> None:
-    words: tuple[Any, ...] = ("data", "export", "--to", "hf", "repository", "--suite", "toy")
-    code, out, _ = call(*words, "--json")
+    code, out, _ = call(*EXPORT, "--json")
     assert (code, json.loads(out)) == (0, {"path": "repository", "suite": "repository"})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Call, the_sentence
-from tiny_entries import as_control, as_model, forge, make_entry, set_field
-from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
+from program import Call, refused
+from tiny_entries import as_control, as_model, forge, set_field
+from tiny_submissions import TASKS, board_of, board_rows, edit, folder_of
 
 from introspect_bench.benchmark.errors import MissingPartError
 from introspect_bench.leaderboard.site.board import Estimate
@@ -24,7 +23,7 @@ def build(call: Call, *words: str) -> tuple[int, str, str]:
 
 
 def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None:
-    rows = rows_of(submissions)
+    rows = board_rows(submissions)
     *readers, last = rows
     assert set(readers) == {"constant", "nearest-neighbour"}
     assert last == "unchanged"  # running the target is another thing than reading the query
@@ -40,24 +39,18 @@ def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None
 
 
 def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> None:
-    def replays(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "replays"
-
-    forge(folder_of(submissions, "constant"), replays, name=f"{TASKS[0]}.jsonl")
-    row = rows_of(submissions)["constant"]
+    forge(folder_of(submissions, "constant"), edit(access="replays"), name=f"{TASKS[0]}.jsonl")
+    row = board_rows(submissions)["constant"]
     assert (row.access, row.rank) == ("replays", (1, 1))
     assert [row.scores[task].access for task in TASKS] == ["replays", "words"]
-    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+    assert board_rows(submissions)["nearest-neighbour"].rank == (1, 1)
 
 
 def test_an_oracle_is_shown_and_not_ranked(submissions: Path) -> None:
-    def told(rows: list[dict[str, Any]]) -> None:
-        rows[0]["access"] = "oracle"
-
     folder = folder_of(submissions, "constant")
     for task in TASKS:
-        folder = forge(folder, told, name=f"{task}.jsonl")
-    rows = rows_of(submissions)
+        folder = forge(folder, edit(access="oracle"), name=f"{task}.jsonl")
+    rows = board_rows(submissions)
     assert list(rows)[-1] == "constant"
     assert rows["constant"].rank is None
     assert rows["constant"].overall is not None
@@ -145,7 +138,7 @@ def test_a_long_reply_is_cut_where_it_is_shown(call: Call, submissions: Path, n:
 
 
 def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
-    before = rows_of(submissions)["constant"]
+    before = board_rows(submissions)["constant"]
 
     def silence(rows: list[dict[str, Any]]) -> None:
         for row in rows:
@@ -153,7 +146,7 @@ def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
                 row["raw"] = "?"
 
     forge(folder_of(submissions, "constant"), silence, name="input-ablations.jsonl")
-    after = rows_of(submissions)["constant"]
+    after = board_rows(submissions)["constant"]
     assert after.scores["input-ablations"].headline == Estimate(
         value=-1 / 9, low=-1 / 9, high=-1 / 9
     )
@@ -163,7 +156,7 @@ def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
 
 def test_an_entry_without_a_task_has_no_overall_and_no_rank(submissions: Path) -> None:
     (folder_of(submissions, "constant") / "input-ablations.jsonl").unlink()
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert (row.overall, row.rank, row.ties) == (None, None, ())
     assert set(row.scores) == {"activation-patching"}
 
@@ -180,40 +173,25 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
     append_line(
         ledger, Line(event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
     )
-    assert rows_of(submissions)["constant"].tier == 1  # of two tasks one was checked
+    assert board_rows(submissions)["constant"].tier == 1  # of two tasks one was checked
     append_line(
         ledger, Line(event="recheck", reason="Another.", tasks={TASKS[1]: (20, 20)}, **said)
     )
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert row.tier == 2
     assert "line 2, 2026-01-02, recheck by ann: Another." in row.tier_note
     assert "20 of 20" in row.tier_note
     append_line(ledger, Line(event="withdraw", reason="Asked to.", **said))
-    row = rows_of(submissions)["constant"]
+    row = board_rows(submissions)["constant"]
     assert row.withdrawn
     assert row.rank is None
-    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
-
-
-def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
-    commit_all(submissions)
-    runs = sorted(folder_of(submissions, "unchanged").glob("*.jsonl"))
-    named = [here / f"copy-{run.name}" for run in runs]
-    for run, path in zip(runs, named, strict=True):
-        shutil.copy(run, path)
-    folder = make_entry(named, here / "more", here / "toy", name="globex/mine", date="2027-01-01")
-    shutil.copytree(folder, submissions / "toy" / folder.name)
-    rows = rows_of(submissions)
-    original = folder_of(submissions, "unchanged").name
-    (label,) = (text for text in rows["mine"].labels if text.startswith("copy: 100.0%"))
-    assert original in label
-    assert not [text for text in rows["unchanged"].labels if text.startswith("copy")]
+    assert board_rows(submissions)["nearest-neighbour"].rank == (1, 1)
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     control = as_control(folder_of(submissions, "constant")).name
     own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
-    rows = rows_of(submissions)
+    rows = board_rows(submissions)
     gain = rows["nearest-neighbour"].vector_gain
     one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
     assert gain is not None
@@ -225,7 +203,7 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     assert gain.low <= gain.value <= gain.high
     more = edit(settings={"n_train": {TASKS[0]: 4}})
     forge(own, more, name=f"{TASKS[0]}.jsonl")  # who learnt from more is no equal
-    assert rows_of(submissions)["nearest-neighbour"].vector_gain is None
+    assert board_rows(submissions)["nearest-neighbour"].vector_gain is None
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
@@ -252,18 +230,13 @@ def test_build_prints_where_and_json_what(call: Call) -> None:
     code, out, _ = call("board", "check", "site")
     assert (code, out) == (0, f"{made['files']} files and 3 entries are as they were built\n")
     Path("site/index.html").write_text("<h1>Mine</h1>")
-    code, _, err = call("board", "check", "site")
-    assert code == 4
-    assert "index.html: sha256 is" in the_sentence(err)
+    assert "index.html: sha256 is" in refused(call("board", "check", "site"), 4)
 
 
 def test_an_empty_folder_is_a_sentence(call: Call, here: Path) -> None:
     (here / "submissions").mkdir()
-    code, _, err = build(call)
-    assert code == 2
-    assert "holds no entries" in the_sentence(err)
-    code, _, err = build(call, "nowhere")
-    assert code == 2
+    assert "holds no entries" in refused(build(call), 2)
+    assert build(call, "nowhere")[0] == 2
     assert not Path("site").exists()
 
 
@@ -274,16 +247,12 @@ def test_what_cannot_be_scored_stops_the_build(call: Call, submissions: Path) ->
     run.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # no footer
     assert build(call)[0] == 5
     run.write_bytes(whole.replace(b'"raw":"', b'"raw":"x', 1))
-    code, _, err = build(call)
-    assert code == 4
-    assert "body_sha256" in the_sentence(err)
+    assert "body_sha256" in refused(build(call), 4)
     run.write_bytes(whole)
 
     def boast(rows: list[dict[str, Any]]) -> None:
         rows[-1]["claimed"] = {"exact_match": 0.99}
 
     forge(folder, boast, name=run.name)
-    code, _, err = build(call)
-    assert code == 1
-    assert "claims exact_match 0.99" in the_sentence(err)
+    assert "claims exact_match 0.99" in refused(build(call), 1)
     assert not Path("site").exists()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, refused, succeeded, the_sentence
 from tiny_answerers import save_answerer
+from tiny_servers import ChatServer, Reply, chats, said
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer import through_lm_eval
@@ -20,6 +18,7 @@ from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.evaluation.text_models import shown_name, split_name
 from introspect_bench.benchmark.records import Prompt, Query
 
+assert chats  # a fixture
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what lm-eval imports
 N = 40
 
@@ -59,8 +58,7 @@ def test_it_answers_as_the_model_itself_does(models: Path, form: str, shots: int
 
 def test_the_command_scores_resumes_and_hides_where_things_are(call: Call, models: Path) -> None:
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", hf(models / "chat"))
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     assert "lm-eval:hf,pretrained=chat" in out
     path = Path(f"runs/lm-eval-hf-pretrained-chat.toy.{ABLATIONS}.test.jsonl")
     whole = path.read_text()
@@ -72,23 +70,20 @@ def test_the_command_scores_resumes_and_hides_where_things_are(call: Call, model
     assert again[:6] == whole.splitlines()[:6]
     raw = [[json.loads(row)["raw"] for row in text[1:-1]] for text in (again, whole.splitlines())]
     assert raw[0] == raw[1]
-    code, _, err = call(*words, "--max-new-tokens", "5")
-    assert code == 4
-    assert "max_new_tokens" in the_sentence(err)
+    assert "max_new_tokens" in refused(call(*words, "--max-new-tokens", "5"), 4)
 
 
 def test_vectors_are_refused_and_can_be_left_out(call: Call, models: Path) -> None:
     words = ("run", "--suite", "toy", "-m", hf(models / "plain"))
-    code, _, err = call(*words, "-t", PATCHING)
-    assert code == 2
-    assert "give the model's folder or hub id as --model" in the_sentence(err)
+    assert "give the model's folder or hub id as --model" in refused(
+        call(*words, "-t", PATCHING), 2
+    )
     assert not Path("runs").exists()
     code, out, err = call(*words)  # of all tasks, those without vectors are answered
     assert code == 2
     assert f"{PATCHING}: models of lm-eval read text alone" in the_sentence(err)
     assert ABLATIONS in out
-    code, _, err = call(*words, "-t", PATCHING, "--no-vector")
-    assert code == 0, err
+    succeeded(call(*words, "-t", PATCHING, "--no-vector"))
     (run,) = Path("runs").glob(f"*no-vector*{PATCHING}*.jsonl")
     assert ib.load(run).header.explainer.no_vector is True
 
@@ -98,9 +93,9 @@ def test_without_lm_eval_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     for more in ((), ("--dry-run",)):
-        code, _, err = call("run", "--suite", "toy", "-m", "lm-eval:hf,pretrained=x", *more)
-        assert code == 3
-        assert "pip install 'introspect-bench[lm-eval]'" in the_sentence(err)
+        assert "pip install 'introspect-bench[lm-eval]'" in refused(
+            call("run", "--suite", "toy", "-m", "lm-eval:hf,pretrained=x", *more), 3
+        )
 
 
 @pytest.mark.parametrize(
@@ -118,9 +113,7 @@ def test_options_of_local_models_are_refused(
     call: Call, models: Path, more: tuple[str, ...], said: str
 ) -> None:
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", hf(models / "plain"))
-    code, _, err = call(*words, *more)
-    assert code == 2
-    assert said in the_sentence(err)
+    assert said in refused(call(*words, *more), 2)
 
 
 @pytest.mark.parametrize(
@@ -187,54 +180,23 @@ def test_a_failure_is_no_reply(replies: tuple[Any, ...]) -> None:
         scripted(*replies, hosted=True).complete([PROMPT])
 
 
-class Endpoint(BaseHTTPRequestHandler):
-    """Chat completions, as a server sends them."""
-
-    content: Any = None
-    bodies: list[Any] = []
-
-    def do_POST(self) -> None:
-        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        choice = {"index": 0, "message": {"role": "assistant", "content": type(self).content}}
-        body = json.dumps({"choices": [choice] if type(self).content != "filtered" else [{}]})
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.mark.usefixtures("models")
-def test_an_endpoint_answers(call: Call, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_answers(call: Call, chats: ChatServer) -> None:
     pytest.importorskip("tenacity", reason="pip install 'introspect-bench[lm-eval]'")
-    model = f"lm-eval:local-chat-completions,model=x,base_url={address}"
+    model = f"lm-eval:local-chat-completions,model=x,base_url={chats.url}/chat/completions"
     words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", model, "--limit", "3")
-    for nothing in (None, "", "filtered"):
-        monkeypatch.setattr(Endpoint, "content", nothing)
-        code, _, err = call(*words)
-        assert code == 3
-        assert "gave no reply to some queries" in the_sentence(err)
+    for nothing in (said(None), said(""), Reply(body=b'{"choices": [{}]}')):
+        chats.script = lambda _text, _n, nothing=nothing: nothing  # type: ignore[misc]
+        assert "gave no reply to some queries" in refused(call(*words), 3)
         assert not any('"raw"' in path.read_text() for path in Path("runs").glob("*.jsonl"))
-    monkeypatch.setattr(Endpoint, "content", "changed: Paris\nbecause")
-    code, _, err = call(*words)
-    assert code == 0, err
+    chats.script = lambda _text, _n: said("changed: Paris\nbecause")
+    succeeded(call(*words))
     (path,) = Path("runs").glob("*.jsonl")
     run = ib.load(path)
     assert [row["raw"] for row in run.rows.values()] == ["changed: Paris\n"] * 3
     assert "127.0.0.1" not in path.read_text()
     assert (run.header.access, run.header.explainer.weights_sha256) == ("undeclared", {})
-    *_, last = Endpoint.bodies
+    *_, last = chats.requests
     assert [turn["role"] for turn in last["messages"]] == ["system", "user"]
     assert (last["temperature"], last["max_tokens"]) == (0, 32)
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, started, the_sentence
-from tiny_models import make_model, make_tokenizer
+from program import ABLATIONS, PATCHING, Call, refused, started, succeeded, the_sentence
+from tiny_entries import Rows, unfinished
+from tiny_models import make_tokenizer, save_model
 from tiny_suites import D_TARGET, make_suite
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 
 
-def save_model(folder: Path, width: int, *tokens: str) -> Path:
+def saved(folder: Path, width: int, *tokens: str) -> Path:
     tokenizer = make_tokenizer()
     tokenizer.add_tokens(list(tokens))
-    model = make_model("llama", tokenizer, hidden_size=width, max_position_embeddings=2048)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_model(folder, tokenizer, hidden_size=width, max_position_embeddings=2048)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    save_model(folder / "same", D_TARGET)
-    save_model(folder / "wider", 4 * D_TARGET)
+    saved(folder / "same", D_TARGET)
+    saved(folder / "wider", 4 * D_TARGET)
     return folder
 
 
@@ -36,8 +33,7 @@ def answer(call: Call, *words: str) -> tuple[int, str, str]:
 
 
 def test_a_folder_answers_both_tasks(call: Call, models: Path) -> None:
-    code, out, err = answer(call, "--model", str(models / "same"))
-    assert code == 0, err
+    out = succeeded(answer(call, "--model", str(models / "same")))
     assert [out.count(f"{n} queries answered") for n in (4, 5)] == [1, 1]
     run = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl")
     explainer = run.header.explainer
@@ -67,9 +63,7 @@ def test_the_way_vectors_enter_is_recorded(call: Call, models: Path) -> None:
 def test_another_injection_in_the_same_file_is_refused(call: Call, models: Path) -> None:
     words = ("--model", str(models / "same"), "-t", PATCHING)
     assert answer(call, *words)[0] == 0
-    code, _, err = answer(call, *words, "--scaling", "raw")
-    assert code == 4
-    assert "scaling" in the_sentence(err)
+    assert "scaling" in refused(answer(call, *words, "--scaling", "raw"), 4)
 
 
 @pytest.mark.parametrize(
@@ -81,28 +75,25 @@ def test_rows_of_another_device_or_library_are_not_gone_on_with(
     words = ("--model", str(models / "same"), "-t", ABLATIONS)
     assert answer(call, *words)[0] == 0
     path = Path(f"runs/same.toy.{ABLATIONS}.mini.jsonl")
-    first, *rows = path.read_text().splitlines(keepends=True)[:-2]
-    header = json.loads(first)
-    assert header["env"]["device"] == "cpu"
-    header["env"][field] = value
-    path.write_text("".join([json.dumps(header) + "\n", *rows]))
+
+    def edit(rows: Rows) -> None:
+        assert rows[0]["env"]["device"] == "cpu"
+        rows[0]["env"][field] = value
+        del rows[-1]
+
+    unfinished(path, edit, str(path))
     before = path.read_bytes()
-    code, _, err = answer(call, *words)
-    assert code == 4
-    assert f"env.{field} is '{value}' there" in the_sentence(err)
+    assert f"env.{field} is '{value}' there" in refused(answer(call, *words), 4)
     assert path.read_bytes() == before
 
 
 def test_another_width_needs_no_vector(call: Call, models: Path) -> None:
     words = ("--model", str(models / "wider"))
-    code, _, err = answer(call, *words)
-    assert code == 2
-    assert "width 4 but this explainer has width 16" in the_sentence(err)
+    assert "width 4 but this explainer has width 16" in refused(answer(call, *words), 2)
     assert [path.name for path in Path("runs").glob("*.jsonl")] == [
         f"wider.toy.{ABLATIONS}.mini.jsonl"
     ]
-    code, out, _ = answer(call, *words, "--no-vector")
-    assert code == 0
+    out = succeeded(answer(call, *words, "--no-vector"))
     assert "wider ‡" in out
 
 
@@ -127,19 +118,16 @@ def test_the_target_of_a_suite_explains_itself(call: Call, models: Path) -> None
 
 
 def test_a_family_is_named_and_recorded(call: Call, tmp_path: Path) -> None:
-    folder = save_model(tmp_path / "oracle", D_TARGET, " ?")
+    folder = saved(tmp_path / "oracle", D_TARGET, " ?")
     words = ("-t", PATCHING, "--model", str(folder))
-    code, _, err = answer(call, *words, "--family", "activation-oracle")
-    assert code == 0, err
+    succeeded(answer(call, *words, "--family", "activation-oracle"))
     settings = ib.load(f"runs/oracle.toy.{PATCHING}.mini.jsonl").header.explainer.settings
     assert settings["family"] == "activation-oracle"
     assert settings["injection"]["layer"] == 1
     code, _, err = answer(call, *words)
     assert code != 0
     assert "another run" in the_sentence(err)
-    code, _, err = answer(call, *words, "--family", "oracle")
-    assert code == 2
-    assert "choose from paper" in the_sentence(err)
-    code, _, err = answer(call, "--model", "baseline/constant", "--family", "paper")
-    assert code == 2
-    assert "local language models only" in the_sentence(err)
+    assert "choose from paper" in refused(answer(call, *words, "--family", "oracle"), 2)
+    assert "local language models only" in refused(
+        answer(call, "--model", "baseline/constant", "--family", "paper"), 2
+    )

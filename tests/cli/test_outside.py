@@ -6,14 +6,15 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from program import ABLATIONS, CONSTANT, Call, one_run, the_sentence
-from read_only import read_only
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, the_sentence
 from safetensors import SafetensorError
 from tiny_embedders import LetterEmbedder
 
@@ -27,6 +28,35 @@ from introspect_bench.tasks.feature_descriptions.judge.phrase_index import phras
 
 ENDED = subprocess.Popen([sys.executable, "-c", ""])
 ENDED.wait()
+
+_PLACES: list[str] = []
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink")
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if not _PLACES or (event != "open" and event not in _EVENTS) or isinstance(args[0], int):
+        return
+    path = str(Path(os.fsdecode(args[0])).absolute())
+    if event == "open" and not args[2] & _WRITES:
+        return
+    if event == "os.mkdir" and Path(path).is_dir():
+        return  # the system says that it exists
+    if any(path == place or path.startswith(f"{place}{os.sep}") for place in _PLACES):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """Refuse to write below a folder, as a disk would that can only be read; modes stop no root."""
+    if not getattr(sys, "read_only_hook", False):  # a hook cannot be taken away again
+        sys.addaudithook(_watch)
+        sys.read_only_hook = True  # type: ignore[attr-defined]
+    _PLACES.append(str(place.absolute()))
+    try:
+        yield
+    finally:
+        _PLACES.pop()
 
 
 def test_the_helper_refuses_every_way_to_write(tmp_path: Path) -> None:
@@ -115,6 +145,9 @@ FULL = os.strerror(errno.ENOSPC)
         (SafetensorError(f"I/O error: {FULL} (os error 28)"), "no disk space left"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/a/b"), "read-only place; give"),
         (OSError(errno.EIO, os.strerror(errno.EIO), "/a/b"), "Input/output error; check"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "ulimit -f"),
+        # what `tempfile` raises where each folder it knows is full
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in []"), "TMPDIR"),
         (ValueError("embedded null byte"), "NUL"),
     ],
     ids=lambda value: repr(value)[:40],
@@ -126,9 +159,7 @@ def test_what_the_machine_lacks_is_one_sentence(
         raise error
 
     monkeypatch.setattr(api, "run", fail)
-    code, out, err = call(*CONSTANT, "--suite", "toy")
-    assert (code, out) == (3, "")
-    assert part in the_sentence(err)
+    assert part in refused(call(*CONSTANT, "--suite", "toy"), 3, out="")
 
 
 def test_our_own_faults_keep_their_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

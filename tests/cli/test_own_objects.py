@@ -1,14 +1,15 @@
-"""An explainer as a Python object, in a script, a notebook or a module; what it prints."""
+"""An explainer as a Python object; what it prints; changed code is another explainer."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from program import ABLATIONS, Call, python, started, the_sentence
+from program import ABLATIONS, Call, python, refused, started, succeeded
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -60,8 +61,7 @@ def test_what_user_code_prints_is_not_in_the_result(call: Call) -> None:
     for said in ("imported", "{not json", "a process"):
         assert said in done.stderr
     Path("runs").rename("before")
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     assert json.loads(out)["runs"]
 
 
@@ -136,11 +136,68 @@ def test_a_class_of_the_main_module_is_run_by_name_and_as_object(way: str, here:
     assert "source_sha256" in err
 
 
-def test_who_interrupts_is_told_that_the_same_command_goes_on(call: Call) -> None:
-    Path("tired.py").write_text(
-        "class Tired:\n    def complete(self, prompts):\n        raise KeyboardInterrupt\n"
-    )
-    code, _, err = call("run", "--suite", "toy", "-t", ABLATIONS, "-m", "py:tired:Tired")
-    assert code == 130
-    assert the_sentence(err).endswith("interrupted; the same command goes on where it was")
-    assert list(Path("runs").iterdir())
+MINE = """
+import json
+from HELPER import reply
+from PACKAGE.one import nothing
+
+class Mine:
+    IDENTITY
+    def complete(self, prompts):
+        import HELPER_late
+        return [reply() for _ in prompts]
+"""
+
+
+def words(identity: str = "") -> tuple[str, ...]:
+    """A command of its own, whose module imports a helper, a package and a module late."""
+    name = f"own_{time.monotonic_ns()}"
+    source = MINE.replace("HELPER", f"{name}_helper").replace("PACKAGE", f"{name}_parts")
+    Path(f"{name}.py").write_text(source.replace("IDENTITY", identity))
+    Path(f"{name}_helper.py").write_text("def reply(): return 'changed: X'\n")
+    Path(f"{name}_helper_late.py").write_text(f"import {name}_helper\n")
+    parts = Path(f"{name}_parts")
+    parts.mkdir()
+    (parts / "__init__.py").write_text("")
+    (parts / "one.py").write_text("from .two import nothing\n")
+    (parts / "two.py").write_text("from . import three\nnothing = three.n\n")
+    (parts / "three.py").write_text("n = 1\n")
+    (parts / "never.py").write_text("n = 2\n")
+    return ("run", "--suite", "toy", "-t", ABLATIONS, "--model", f"py:{name}:Mine")
+
+
+@pytest.mark.parametrize(
+    "which", ["_helper.py", "_helper_late.py", "_parts/__init__.py", "_parts/three.py"]
+)
+def test_a_changed_helper_resumes_nothing(call: Call, which: str) -> None:
+    command = words()
+    assert call(*command)[0] == 0
+    path = Path(command[-1].split(":")[1] + which)
+    path.write_text(path.read_text() + "# changed\n")
+    assert "imports_sha256" in refused(call(*command), 4)
+
+
+def test_what_is_not_imported_does_not_count(call: Call) -> None:
+    command = words()
+    assert call(*command)[0] == 0
+    Path(command[-1].split(":")[1] + "_parts/never.py").write_text("changed = 1\n")
+    out = succeeded(call(*command))
+    assert out.endswith("15 queries answered, complete already, nothing asked\n")
+
+
+def test_only_what_was_asked_is_said_to_be(call: Call) -> None:
+    command = words()
+    assert call(*command)[1].endswith("15 queries answered\n")
+    (path,) = Path("runs").glob("*.jsonl")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))
+    for asked in (11, 0):
+        (run,) = json.loads(call(*command, "--json")[1])["runs"]
+        assert (run["rows"], run["asked"]) == (15, asked)
+
+
+@pytest.mark.parametrize("way", ["identity = VALUE", "def identity(self): return VALUE"])
+def test_a_declared_identity_counts(call: Call, way: str) -> None:
+    command = words(way.replace("VALUE", "'weights of May'"))
+    assert call(*command)[0] == 0
+    (path,) = Path("runs").glob("*.jsonl")
+    assert ib.load(path).header.explainer.settings["declared_identity"] == "weights of May"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import tiny_published as published
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import rows_of
 from tiny_families import QWEN
-from tiny_models import make_model, make_tokenizer
+from tiny_models import make_tokenizer, save_model
 from tiny_suites import D_TARGET
 
 import introspect_bench as ib
@@ -67,8 +68,7 @@ def test_an_import_says_what_it_left_out(cache: Path, call: Call) -> None:
 
 
 def paper(call: Call, path: str, suite: str = SUITE) -> dict[str, Any]:
-    code, out, err = call("score", path, "--suite", suite, "--protocol", "paper", "--json")
-    assert code == 0, err
+    out = succeeded(call("score", path, "--suite", suite, "--protocol", "paper", "--json"))
     (result,) = json.loads(out)["results"]
     found: dict[str, Any] = result["paper"]
     return found
@@ -78,8 +78,7 @@ def test_own_code_is_asked_in_the_paper_s_words(suite: Path, call: Call) -> None
     assert suite.is_dir()
     Path("never.py").write_text(EXPLAINER)
     words = ("run", "-m", "py:never:Never", "--suite", SUITE, "--protocol", "paper")
-    code, _, err = call(*words)
-    assert code == 0, err
+    succeeded(call(*words))
     (run,) = Path("runs").glob("*.paper.*.jsonl")
     assert ib.load(run).header.generation.protocol == "paper"
     said = [str(one) for one in content_findings(ib.load(run))]
@@ -94,7 +93,7 @@ def test_own_code_is_asked_in_the_paper_s_words(suite: Path, call: Call) -> None
         "f1_unchanged": pytest.approx(2 / 3),
         "f1": pytest.approx(1 / 3),
     }
-    code, out, _ = call("score", str(run), "--suite", SUITE, "--protocol", "paper")
+    out = succeeded(call("score", str(run), "--suite", SUITE, "--protocol", "paper"))
     assert "exact strict 50.0, exact parsed 50.0, content 50.0, valid 100.0, f1 changed 0.0" in out
     assert "protocol" not in ib.score(run, suite=SUITE)
 
@@ -105,13 +104,11 @@ def test_a_local_model_is(call: Call, decoding: str) -> None:
     tokenizer = make_tokenizer()
     tokenizer.add_tokens(QWEN)
     sizes = {"hidden_size": D_TARGET, "max_position_embeddings": 2048}
-    make_model("llama", tokenizer, **sizes).save_pretrained("model")
-    tokenizer.save_pretrained("model")
+    save_model(Path("model"), tokenizer, **sizes)
     declared = {"injection": Injection().as_json(), "decoding": decoding}
     Path("model/explainer.json").write_text(json.dumps(declared))
     words = ("run", "-m", "model", "--suite", "toy", "--split", "mini", "-t", PATCHING)
-    code, _, err = call(*words, "--protocol", "paper")
-    assert code == 0, err
+    succeeded(call(*words, "--protocol", "paper"))
     header = ib.load(f"runs/model.paper.toy.{PATCHING}.mini.jsonl").header
     assert (header.generation.protocol, header.generation.max_new_tokens) == ("paper", 50)
     settings = header.explainer.settings
@@ -131,9 +128,7 @@ def test_a_local_model_is(call: Call, decoding: str) -> None:
 )
 def test_what_the_protocol_cannot_do(call: Call, words: tuple[str, ...], said: str) -> None:
     Path("x.py").write_text("class Y:\n    complete = None\n")
-    code, _, err = call("run", "--suite", "toy", "--protocol", "paper", *words)
-    assert code == 2
-    assert said in the_sentence(err)
+    assert said in refused(call("run", "--suite", "toy", "--protocol", "paper", *words), 2)
 
 
 def test_our_short_answers_are_not_valid_there(call: Call) -> None:
@@ -151,31 +146,24 @@ def replies(name: str, text: str) -> tuple[str, ...]:
 
 def test_replies_by_row_of_the_dataset(suite: Path, call: Call) -> None:
     rows = "".join(json.dumps({"row": n, "raw": f"{NEVER} {n}"}) + "\n" for n in range(7))
-    code, out, err = call(*replies("replies.jsonl", rows), "--json")
-    assert code == 0, err
+    out = succeeded(call(*replies("replies.jsonl", rows), "--json"))
     said = json.loads(out)
     assert (said["rows"], said["missing"]) == (6, 0)
     run = ib.load(said["path"])
     assert run.complete
     assert (run.header.explainer.name, run.header.explainer.kind) == ("me/x", "imported")
     assert run.header.access == "undeclared"
-    told = {own["origin"]["row"]: own for own in oracle(suite)}
-    assert set(told) == {0, 1, 3, 4, 5, 6}
+    told = {own["origin"]["row"] for own in rows_of(suite / ABLATIONS / "v2/test/oracle.jsonl")}
+    assert told == {0, 1, 3, 4, 5, 6}
     assert {raw["raw"].rpartition(" ")[2] for raw in run.rows.values()} == {*map(str, told)}
     found = paper(call, said["path"])
     assert (found["metrics"]["exact_strict"], found["metrics"]["exact_parsed"]) == (0, 0.5)
 
 
-def oracle(suite: Path) -> list[dict[str, dict[str, int]]]:
-    lines = (suite / ABLATIONS / "v2" / "test" / "oracle.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def test_replies_by_id_in_csv(suite: Path, call: Call) -> None:
     qid = ib.data_split(ABLATIONS, "test", suite=suite).queries[0].id
     text = f'id,raw\n{qid},"It would change to <<<Answer: A>>>,\nI say"\n'
-    code, out, err = call(*replies("replies.csv", text), "--format", "csv")
-    assert code == 0, err
+    out = succeeded(call(*replies("replies.csv", text), "--format", "csv"))
     assert "1 replies, 5 have no reply, which is wrong" in out
     (run,) = Path("runs").glob("me-x*.jsonl")
     assert not ib.load(run).complete

@@ -13,34 +13,28 @@ import pytest
 from attacks import ATTACKS, NOT_IN_GIT
 from hostile import Attack
 from scratch_git import Scratch
-from tiny_entries import make_entry, rows_of, set_field, write_rows
+from tiny_entries import Rows, as_others, forge, set_field
 
-from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions.comment import read_report, render_comment
 from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 
 SCRIPTS = Path(__file__).parents[2] / ".github" / "scripts"
+TOY = Path("submissions/toy")
 Check = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def entries(tmp_path_factory: pytest.TempPathFactory, made: Path) -> dict[str, Path]:
+def entries(tmp_path_factory: pytest.TempPathFactory, sound: Path) -> dict[str, Path]:
     """Sound entries of two organisations with different replies."""
-    place = tmp_path_factory.mktemp("entries")
-    found = {}
-    for name in ("acme", "globex"):
-        words = ("-m", "baseline/constant", "-t", "input-ablations", "--no-score")
-        out = place / name
-        assert main(["run", *words, "--suite", str(made), "-o", str(out)]) == 0
-        (run,) = out.glob("*.jsonl")
-        if name == "globex":
-            rows = rows_of(run)
-            for row in rows[1:-1]:
-                row["raw"] = f"unchanged: {row['qid']}"
-            write_rows(run, rows)
-        found[name] = make_entry([run], place / "submissions", made, name=f"{name}/Model-1")
-    return found
+
+    def other(rows: Rows) -> None:
+        rows[0]["run_id"] = "ab" * 16
+        for row in rows[1:-1]:
+            row["raw"] = f"unchanged: {row['qid']}"
+
+    place = tmp_path_factory.mktemp("entries") / "toy"
+    return {"acme": sound, "globex": forge(as_others(sound, "globex", place), other)}
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def adds(entries: dict[str, Path]) -> Callable[[Path], Path]:
 
     def add(root: Path) -> Path:
         entry = entries["globex"]
-        return Path(shutil.copytree(entry, root / "submissions" / "toy" / entry.name))
+        return Path(shutil.copytree(entry, root / TOY / entry.name))
 
     return add
 
@@ -130,10 +124,7 @@ def test_anything_beside_an_entry_is_reviewed_by_hand(
 
 
 def test_an_edit_of_someone_elses_entry_is_refused(check: Check, scratch: Scratch) -> None:
-    def edit(root: Path) -> None:
-        set_field(root / scratch.entry, "name", "Mine")
-
-    report = check(edit)
+    report = check(lambda root: set_field(root / scratch.entry, "name", "Mine"))
     assert (report["lane"], report["exit_code"]) == ("manual", 1)
     assert "entry.json is changed" in said(report)
 
@@ -149,8 +140,7 @@ def test_two_entries_at_once_are_refused(
 ) -> None:
     def both(root: Path) -> None:
         adds(root)
-        name = entries["globex"].name.replace("globex", "initech")
-        shutil.copytree(entries["globex"], root / "submissions" / "toy" / name)
+        as_others(entries["globex"], "initech", root / TOY)
 
     assert "adds 2 entries" in said(check(both))
 
@@ -167,15 +157,10 @@ def test_an_empty_pull_request_is_refused(check: Check) -> None:
 def test_links_submodules_and_execute_bits_are_seen_in_modes(
     check: Check, adds: Callable[[Path], Path], scratch: Scratch
 ) -> None:
-    def link(root: Path) -> None:
-        (adds(root) / "NOTES.md").symlink_to("/etc/passwd")
-
-    assert "has mode 120000" in said(check(link))
-
-    def executable(root: Path) -> None:
-        (adds(root) / "entry.json").chmod(0o755)
-
-    assert "has mode 100755" in said(check(executable))
+    link = check(lambda root: (adds(root) / "NOTES.md").symlink_to("/etc/passwd"))
+    assert "has mode 120000" in said(link)
+    executable = check(lambda root: (adds(root) / "entry.json").chmod(0o755))
+    assert "has mode 100755" in said(executable)
 
     def submodule(root: Path) -> None:
         folder = adds(root).relative_to(root)
@@ -190,10 +175,7 @@ def test_links_submodules_and_execute_bits_are_seen_in_modes(
 def test_sizes_are_looked_up_before_anything_is_written(
     check: Check, adds: Callable[[Path], Path], here: Path
 ) -> None:
-    def heavy(root: Path) -> None:
-        (adds(root) / "task.jsonl").write_bytes(bytes(10_000_001))
-
-    report = check(heavy)
+    report = check(lambda root: (adds(root) / "task.jsonl").write_bytes(bytes(10_000_001)))
     assert "has 10000001 bytes" in said(report)
     assert not (here / "work").exists()
 
@@ -228,13 +210,7 @@ def test_an_attack_in_a_pull_request_is_refused(
 def test_a_look_alike_of_an_organisation_that_is_there_is_refused(
     check: Check, entries: dict[str, Path]
 ) -> None:
-    def change(root: Path) -> None:
-        name = entries["globex"].name.replace("globex", "acrne")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["globex"], folder)
-        set_field(folder, "org", "acrne")
-
-    report = check(change)
+    report = check(lambda root: as_others(entries["globex"], "acrne", root / TOY))
     assert not report["ok"]
     assert "the organisation acrne is easily taken for acme" in said(report)
 
@@ -243,10 +219,7 @@ def test_a_copy_is_labelled_and_a_third_party_is_named(
     check: Check, entries: dict[str, Path]
 ) -> None:
     def change(root: Path) -> None:
-        name = entries["acme"].name.replace("acme", "initech")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["acme"], folder)
-        set_field(folder, "org", "initech")
+        folder = as_others(entries["acme"], "initech", root / TOY)
         set_field(folder, "date", "2026-01-01")  # earlier than what it copies
 
     report = check(change)
@@ -256,13 +229,8 @@ def test_a_copy_is_labelled_and_a_third_party_is_named(
 
 
 def test_the_benchmarks_own_name_is_reserved(check: Check, entries: dict[str, Path]) -> None:
-    def change(root: Path) -> None:
-        name = entries["globex"].name.replace("globex", "introspect-bench")
-        folder = root / "submissions" / "toy" / name
-        shutil.copytree(entries["globex"], folder)
-        set_field(folder, "org", "introspect-bench")
-
-    assert "named as the benchmark's own" in said(check(change))
+    report = check(lambda root: as_others(entries["globex"], "introspect-bench", root / TOY))
+    assert "named as the benchmark's own" in said(report)
 
 
 def test_hostile_file_names_are_seen_byte_for_byte(

@@ -6,11 +6,10 @@ import base64
 import json
 import runpy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from program import ABLATIONS, Call, one_run, the_sentence
+from program import ABLATIONS, Call, refused, succeeded
 from tiny_entries import (
     CONTACT,
     Rows,
@@ -21,23 +20,17 @@ from tiny_entries import (
     truth_instead,
     write_rows,
 )
-from tiny_features import NAME, judges, make_feature_suite
+from tiny_features import NAME
+from tiny_submissions import tier_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.select import find_suite
-from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 from introspect_bench.leaderboard.verification.recheck import choose
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
-from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 LEDGER = Path("submissions/ledger.jsonl")
-
-
-@pytest.fixture
-def entry(call: Call) -> Path:
-    return make_entry([one_run(call)], Path("submissions"), Path("toy"))
 
 
 def test_the_choice_depends_on_entry_nonce_and_query() -> None:
@@ -52,40 +45,34 @@ def test_the_choice_depends_on_entry_nonce_and_query() -> None:
 
 def test_a_baseline_agrees_with_itself_and_the_ledger_says_so(call: Call, entry: Path) -> None:
     words = ("recheck", str(entry), "--k", "5", "--nonce", "x", "--suite", "toy")
-    code, out, err = call(*words)
-    assert code == 0, err
+    out = succeeded(call(*words))
     assert "input-ablations  5      5" in out
     (line,) = read_ledger(LEDGER)
     assert (line.event, line.tasks) == ("recheck", {ABLATIONS: (5, 5)})
     assert line.details["nonce"] == "x"
-    found = read_entry(entry)
-    sha = entry_sha256(found)
-    assert standing(read_ledger(LEDGER), found.id, sha).tier == 1  # five are too few
-    code, out, _ = call("recheck", str(entry), "--suite", "toy", "--json")
-    assert code == 0
+    assert tier_of(entry) == 1  # five are too few
+    out = succeeded(call("recheck", str(entry), "--suite", "toy", "--json"))
     assert json.loads(out)["event"] == "rerun"
-    stands = standing(read_ledger(LEDGER), found.id, sha, [ABLATIONS])
-    assert stands.tier == 3
-    assert standing(read_ledger(LEDGER), found.id, "0" * 64, [ABLATIONS]).tier == 1
+    assert tier_of(entry, ABLATIONS) == 3
+    assert standing(read_ledger(LEDGER), entry.name, "0" * 64, [ABLATIONS]).tier == 1
     assert call("validate", "submissions", "--suite", "toy")[0] == 0
 
 
 def test_replies_that_nobody_gave_are_found(call: Call, entry: Path) -> None:
     folder = forge(entry, truth_instead)
     assert call("validate", str(folder), "--suite", "toy")[0] == 0  # a file cannot show it
-    code, _, err = call("recheck", str(folder), "--suite", "toy")
-    assert code == 1
-    assert "came out the same, expected 90%" in the_sentence(err)
-    found = read_entry(folder)
-    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+    assert "came out the same, expected 90%" in refused(
+        call("recheck", str(folder), "--suite", "toy"), 1
+    )
+    assert tier_of(folder, ABLATIONS) == 1
 
 
 def test_a_submission_never_chooses_what_is_loaded(call: Call, entry: Path) -> None:
     for name in ("py:evil:Explainer", "acme/model", "./folder"):
         folder = forge(entry, lambda rows, name=name: rows[0]["explainer"].update(name=name))  # type: ignore[misc]
-        code, _, err = call("recheck", str(folder), "--suite", "toy", "--no-ledger")
-        assert code == 2
-        assert "never chooses what is loaded" in the_sentence(err)
+        assert "never chooses what is loaded" in refused(
+            call("recheck", str(folder), "--suite", "toy", "--no-ledger"), 2
+        )
         entry = folder
     assert not LEDGER.exists()
 
@@ -109,9 +96,9 @@ def test_other_weights_are_refused(call: Call, entry: Path) -> None:
         rows[0]["env"]["device"] = "cpu"
 
     folder = forge(entry, weights)
-    code, _, err = call("recheck", str(folder), "--suite", "toy", "--no-ledger")
-    assert code == 1
-    assert "another weights_sha256" in the_sentence(err)
+    assert "another weights_sha256" in refused(
+        call("recheck", str(folder), "--suite", "toy", "--no-ledger"), 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,36 +108,26 @@ def test_other_weights_are_refused(call: Call, entry: Path) -> None:
 def test_what_cannot_be_checked_is_exit_2(
     call: Call, entry: Path, words: tuple[str, ...], part: str
 ) -> None:
-    code, _, err = call("recheck", str(entry), "--suite", "toy", *words)
-    assert code == 2
-    assert part in the_sentence(err)
+    assert part in refused(call("recheck", str(entry), "--suite", "toy", *words), 2)
     assert not LEDGER.exists()
 
 
 @pytest.fixture
-def described(call: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def described(call: Call, words: Path) -> Path:
     """An entry of descriptions, judged by judges that are no language models."""
-
-    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-    monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v2")
-    words = ("-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
-    assert call("run", *words)[0] == 0
+    asked = ("-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
+    assert call("run", *asked)[0] == 0
     run = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
-    return make_entry([run], Path("submissions"), Path("words"))
+    return make_entry([run], Path("submissions"), words)
 
 
 def test_sound_judgements_are_found_again(call: Call, described: Path) -> None:
     words = ("recheck", str(described), "--judgements", "--suite", "words", "--k", "4", "--json")
-    code, out, _ = call(*words)
-    assert code == 0
+    out = succeeded(call(*words))
     found = json.loads(out)
     assert found["event"] == "rejudge"
     assert found["tasks"][0]["asked"] == found["tasks"][0]["agreed"] == 4
-    sha = entry_sha256(read_entry(described))
-    assert standing(read_ledger(LEDGER), described.name, sha, [NAME]).tier == 1
+    assert tier_of(described, NAME) == 1
 
 
 def test_forged_predictions_score_and_are_caught(call: Call, described: Path) -> None:
@@ -171,9 +148,7 @@ def test_forged_predictions_score_and_are_caught(call: Call, described: Path) ->
     assert after > 0.99 > before
     assert call("validate", str(described), "--suite", "words")[0] == 0
     words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")
-    code, _, err = call(*words)
-    assert code == 1
-    assert "0 came out the same, expected 100%" in the_sentence(err)
+    assert "0 came out the same, expected 100%" in refused(call(*words), 1)
     assert call("board", "build", "--suite", "words")[0] == 0
     assert "no judge was run again" in Path("site/index.html").read_text("utf-8")
     assert (call(*words[:-1])[0], call("board", "build", "--suite", "words")[0]) == (1, 0)
@@ -193,9 +168,7 @@ def test_one_forged_judgement_is_caught_when_all_are_made_again(
     first[field] = {"predicted": backwards, "mapped": "nearest"}[field]
     write_rows(path, rows)
     words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")
-    code, _, err = call(*words)
-    assert code == 1
-    assert first["qid"] in the_sentence(err)
+    assert first["qid"] in refused(call(*words), 1)
 
 
 def rescore(*words: str) -> int:
@@ -238,17 +211,13 @@ def test_the_ledger_on_the_command_line(call: Call, entry: Path) -> None:
     words = ("ledger", "add", str(entry), "--by", "Ann", "--suite", "toy")
     assert call(*words, "--event", "flag", "--reason", "replies look copied")[0] == 0
     assert call(*words, "--event", "withdraw", "--reason", "at the makers' wish")[0] == 0
-    code, out, _ = call("ledger", "show", "--json")
-    assert code == 0
+    out = succeeded(call("ledger", "show", "--json"))
     assert [line["event"] for line in json.loads(out)["lines"]] == ["flag", "withdraw"]
     assert "replies look copied" in call("ledger", "show", "--entry", entry.name)[1]
-    code, _, err = call(*words, "--event", "rerun", "--reason", "x")
-    assert code == 2
-    assert "choose from accept, flag" in the_sentence(err)
-    code, _, err = call(*words, "--event", "flag", "--reason", "a\u202eb")
-    assert code == 4
+    assert "choose from accept, flag" in refused(
+        call(*words, "--event", "rerun", "--reason", "x"), 2
+    )
+    assert call(*words, "--event", "flag", "--reason", "a\u202eb")[0] == 4
     assert CONTACT in (entry / "entry.json").read_text()
     LEDGER.write_bytes(LEDGER.read_bytes().replace(b"copied", b"honest"))
-    code, _, err = call("ledger", "show")
-    assert code == 4
-    assert "a line above was changed" in the_sentence(err)
+    assert "a line above was changed" in refused(call("ledger", "show"), 4)

@@ -8,31 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, the_sentence
 from scipy.stats import t, ttest_ind
 from tiny_entries import as_control, as_model, forge, rows_of, write_rows
+from tiny_submissions import edit, folder_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.report.report import report
 from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
 from introspect_bench.leaderboard.site.contrasts import Contrast
-
-
-def folder_of(root: Path, name: str) -> Path:
-    (found,) = (root / "toy").glob(f"acme__{name}__*")
-    return found
-
-
-def header(**changes: Any) -> Any:
-    """An edit of a run file's header."""
-
-    def edit(rows: list[dict[str, Any]]) -> None:
-        explainer = rows[0]["explainer"]
-        explainer["settings"] |= changes.pop("settings", {})
-        explainer.update(changes)
-
-    return edit
 
 
 def section(page: str, title: str) -> str:
@@ -92,9 +77,9 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
 
 def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissions: Path) -> None:
     as_model(folder_of(submissions, "constant"))
-    twin = header(settings={"twin": {"kind": "rotated", "seed": 0}})
+    twin = edit(settings={"twin": {"kind": "rotated", "seed": 0}})
     forge(as_model(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
-    shuffled = header(shuffled_vectors=True)
+    shuffled = edit(shuffled_vectors=True)
     forge(as_model(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
     access = section(ib.board_report(submissions, suite="toy"), "Privileged access")
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
@@ -119,12 +104,12 @@ def test_who_learnt_from_more_or_otherwise_is_no_control(
         twin = {"twin": {"kind": "rotated", "seed": 0}} if name == "nearest-neighbour" else {}
         forge(
             as_model(folder_of(submissions, name)),
-            header(settings={**own, **twin}),
+            edit(settings={**own, **twin}),
             name=f"{PATCHING}.jsonl",
         )
     page = ib.board_report(submissions, suite="toy")
     assert "| rotated twin |" in section(page, "Privileged access")
-    forge(folder_of(submissions, "constant"), header(settings=settings), name=f"{PATCHING}.jsonl")
+    forge(folder_of(submissions, "constant"), edit(settings=settings), name=f"{PATCHING}.jsonl")
     page = ib.board_report(submissions, suite="toy")
     assert "| rotated twin |" not in section(page, "Privileged access")
 
@@ -171,15 +156,10 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
     assert code == 2
     assert "validation_loss of the explainer is not a number" in the_sentence(err)
     Path("empty").mkdir()
-    part = ("run", "-m", "baseline/constant", "-t", PATCHING, "--suite", "toy", "--limit", "4")
-    assert call(*part, "-o", "part")[0] == 0
+    one_run(call, "--limit", "4", task=PATCHING, out="part")
     for folder, said in {"empty": "no run files", "part": "only a part of test"}.items():
-        code, _, err = call("board", "report", "--suite", "toy", "--study", folder)
-        assert code == 2
-        assert said in the_sentence(err)
-    code, _, err = call("board", "report", "--suite", "toy", "--study", "nowhere")
-    assert code == 2
-    assert "nowhere" in the_sentence(err)
+        assert said in refused(call("board", "report", "--suite", "toy", "--study", folder), 2)
+    assert "nowhere" in refused(call("board", "report", "--suite", "toy", "--study", "nowhere"), 2)
 
 
 HEADLINE = get_task(PATCHING).headline
@@ -219,7 +199,7 @@ def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path)
     for name, more in (("constant", {}), ("unchanged", {"shuffled_vectors": True})):
         for task in (PATCHING, ABLATIONS):
             folder = as_model(folder_of(submissions, name))
-            forge(folder, header(weights_sha256=weights, **more), name=f"{task}.jsonl")
+            forge(folder, edit(weights_sha256=weights, **more), name=f"{task}.jsonl")
     use = section(ib.board_report(submissions, suite="toy"), "What the vectors are worth")
     assert "| acme/constant | acme/unchanged | vectors shuffled |" in use
 
@@ -285,6 +265,6 @@ def test_one_training_submitted_twice_is_no_second(submissions: Path) -> None:
     for name in ("nearest-neighbour", "constant"):
         folder = as_model(folder_of(submissions, name))
         for path in sorted(folder.glob("*.jsonl")):
-            same = header(weights_sha256={"adapter.safetensors": "ab" * 32})
+            same = edit(weights_sha256={"adapter.safetensors": "ab" * 32})
             folder = forge(folder, same, name=path.name)
     assert "## Several trainings" not in ib.board_report(submissions, suite="toy")

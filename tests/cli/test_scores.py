@@ -7,14 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import (
-    ABLATIONS,
-    CONSTANT,
-    PATCHING,
-    Call,
-    one_run,
-    the_sentence,
-)
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.benchmark._version import METRIC_VERSION, PROMPT_VERSION
@@ -46,28 +40,24 @@ def test_details_show_kinds_and_layers(call: Call) -> None:
 
 def test_a_claimed_number_that_differs_is_exit_1(call: Call) -> None:
     run = one_run(call)
-    *body, footer = run.read_text().splitlines(keepends=True)
-    claims = json.loads(footer) | {"claimed": {"exact_match": 0.99}}
-    run.write_text("".join(body) + json.dumps(claims) + "\n")
+    *rows, footer = rows_of(run)
+    write_rows(run, [*rows, footer | {"claimed": {"exact_match": 0.99}}])
     assert call("score", str(run), "--suite", "toy")[0] == 0
-    code, _, err = call("score", str(run), "--suite", "toy", "--check")
-    assert code == 1
-    assert "claims exact_match 0.99" in the_sentence(err)
+    assert "claims exact_match 0.99" in refused(
+        call("score", str(run), "--suite", "toy", "--check"), 1
+    )
 
 
 def test_show_puts_a_query_beside_its_answer(call: Call) -> None:
     run = one_run(call)
     rows = ib.show(str(run), suite="toy")
     assert len(rows) == 15
-    code, out, _ = call("show", f"{run}:{rows[3]['id']}", "--suite", "toy")
-    assert code == 0
+    out = succeeded(call("show", f"{run}:{rows[3]['id']}", "--suite", "toy"))
     for value in (rows[3]["id"], rows[3]["truth"], rows[3]["raw"], "[[Someone says"):
         assert str(value) in out
-    code, out, _ = call("show", str(run), "--suite", "toy")
+    out = succeeded(call("show", str(run), "--suite", "toy"))
     assert out.count("\n") == 16
-    code, _, err = call("show", f"{run}:{'0' * 16}", "--suite", "toy")
-    assert code == 2
-    assert "0" * 16 in the_sentence(err)
+    assert "0" * 16 in refused(call("show", f"{run}:{'0' * 16}", "--suite", "toy"), 2)
 
 
 def test_show_agrees_with_score(call: Call) -> None:
@@ -100,9 +90,7 @@ def test_leaderboard_writes_between_the_markers(call: Call) -> None:
     assert call(*words)[0] == 0
     assert page.read_text() == text
     page.write_text("no markers")
-    code, _, err = call(*words)
-    assert code == 4
-    assert "results:begin" in the_sentence(err)
+    assert "results:begin" in refused(call(*words), 4)
     assert page.read_text() == "no markers"
 
 
@@ -114,9 +102,7 @@ def easy_queries() -> str:
 
 def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
     whole = one_run(call)
-    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--queries", easy_queries())
-    assert call(*CONSTANT, *words)[0] == 0
-    (part,) = Path("part").glob("*.jsonl")
+    part = one_run(call, "--queries", easy_queries(), out="part")
     code, out, err = call("score", str(part), "--suite", "toy", "--check")
     assert code == 1
     assert "100.0" in out
@@ -131,9 +117,7 @@ def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
 
 def test_validate_says_what_cannot_be_submitted(call: Call) -> None:
     whole = one_run(call)
-    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--limit", "3")
-    assert call(*CONSTANT, *words)[0] == 0
-    (part,) = Path("part").glob("*.jsonl")
+    part = one_run(call, "--limit", "3", out="part")
     code, out, err = call("validate", str(whole), str(part))
     assert (code, err) == (0, "")
     assert "ok (partial)" in out
@@ -141,9 +125,9 @@ def test_validate_says_what_cannot_be_submitted(call: Call) -> None:
     rows = json.loads(call("validate", str(whole), str(part), "--json")[1])["runs"]
     assert [row["cannot_submit"] is None for row in rows] == [True, False]
     assert call("validate", "--strict", str(whole))[0] == 0
-    code, out, err = call("validate", "--strict", str(whole), str(part))
-    assert (code, out) == (1, "")
-    assert f"{part}: a partial run cannot be submitted" in the_sentence(err)
+    assert f"{part}: a partial run cannot be submitted" in refused(
+        call("validate", "--strict", str(whole), str(part)), 1, out=""
+    )
     with pytest.raises(CheckFailedError):
         ib.validate(part, strict=True)
 
@@ -153,9 +137,7 @@ def test_an_incomplete_run_is_exit_5_for_submission(call: Call) -> None:
     run.write_text("".join(run.read_text().splitlines(keepends=True)[:-3]))
     assert "ok so far (incomplete)" in call("validate", str(run))[1]
     for words in (("validate", "--strict"), ("score", "--check", "--suite", "toy")):
-        code, _, err = call(*words, str(run))
-        assert code == 5
-        assert "2 of 15 queries have no row" in the_sentence(err)
+        assert "2 of 15 queries have no row" in refused(call(*words, str(run)), 5)
 
 
 @pytest.mark.parametrize("words", [("score",), ("score", "--markdown")], ids=" ".join)
@@ -163,9 +145,9 @@ def test_a_run_given_twice_never_makes_two_rows(call: Call, words: tuple[str, ..
     run = one_run(call)
     copy = shutil.copy(run, "copy.jsonl")
     for other in (str(run), f"./{run}", copy):
-        code, out, err = call(*words, str(run), other, "--suite", "toy")
-        assert (code, out) == (2, "")
-        assert "hold the same run" in the_sentence(err)
+        assert "hold the same run" in refused(
+            call(*words, str(run), other, "--suite", "toy"), 2, out=""
+        )
     with pytest.raises(UsageError, match="hold the same run"):
         ib.score_table([run, run], suite="toy")
 
@@ -174,7 +156,24 @@ def test_a_page_that_is_not_text_is_left_alone(call: Call) -> None:
     page = Path("PAGE.md")
     page.write_bytes(b"\xff<!-- results:begin --><!-- results:end -->")
     words = ("score", "--markdown", str(one_run(call)), "--suite", "toy", "--readme", str(page))
-    code, _, err = call(*words)
-    assert code == 4
-    assert "PAGE.md: not UTF-8 at byte 0" in the_sentence(err)
+    assert "PAGE.md: not UTF-8 at byte 0" in refused(call(*words), 4)
     assert page.read_bytes()[:1] == b"\xff"
+
+
+SURE = """
+from introspect_bench.benchmark.records import Completion
+class Sure:
+    def complete(self, prompts):
+        return [Completion(text="changed: Rome", confidence=0.25) for _ in prompts]
+"""
+
+
+def test_confidence_is_scored_and_shown_and_ranks_nothing(call: Call, here: Path) -> None:
+    (here / "sure.py").write_text(SURE)
+    run = one_run(call, "--no-score", model="py:sure:Sure", task=PATCHING)
+    result = json.loads(call("score", str(run), "--suite", "toy", "--json")[1])["results"][0]
+    assert result["confidence"]["confidence"]["mean"] == 0.25
+    assert result["confidence"]["confidence"]["n"] == result["overall"]["n"]
+    assert "confidence" not in result["metrics"]
+    rows = ib.show(str(run), suite="toy")
+    assert {row["confidence"] for row in rows} == {0.25}

@@ -7,69 +7,26 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from program import (
+    ABLATIONS,
     CONSTANT,
     Call,
     environment,
     one_run,
     python,
+    refused,
     started,
     the_sentence,
 )
 
+import introspect_bench
+from introspect_bench import api
+from introspect_bench.bars import Bar
+from introspect_bench.benchmark._version import METRIC_VERSION, PROMPT_VERSION
 from introspect_bench.cli import RENAMED, VERBS
-
-
-def loaded(names: set[str], *words: str) -> set[str]:
-    """Which of the modules a command imports."""
-    code = (
-        "import sys; from introspect_bench.__main__ import main; code = main(sys.argv[1:]);"
-        f"print({sorted(names)!r} and sorted(set({sorted(names)!r}) & set(sys.modules)),"
-        " file=sys.stderr); sys.exit(code)"
-    )
-    done = python("-c", code, *words)
-    assert done.returncode == 0, done.stderr
-    found: set[str] = set(json.loads(done.stderr.splitlines()[-1].replace("'", '"')))
-    return found
-
-
-def test_help_imports_nothing_heavy() -> None:
-    heavy = {"torch", "transformers", "numpy", "scipy", "jinja2", "huggingface_hub", "rich"}
-    assert loaded(heavy | {"click"}, "--help") == {"click"}
-    assert loaded(heavy | {"click"}, "run", "--help") == {"click"}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("score", "RUN", "--suite", "toy"),
-        ("validate", "RUN"),
-        ("show", "RUN", "--suite", "toy"),
-        ("score", "--markdown", "RUN", "--suite", "toy"),
-        ("data", "verify", "--suite", "toy"),
-        ("ls", "tasks"),
-        ("ls", "targets"),
-        ("ls", "baselines"),
-        ("ls", "versions"),
-        ("cite",),
-        ("export", "RUN", "--to", "csv", "--suite", "toy"),
-        (*CONSTANT, "--suite", "toy", "--split", "mini"),
-        ("run", "-m", "baseline/zero-shot", "--suite", "toy", "--dry-run"),
-    ],
-    ids=lambda words: " ".join(words[:2]),
-)
-def test_no_torch_where_no_model_runs(call: Call, words: Sequence[str]) -> None:
-    run = str(one_run(call))
-    heavy = {"torch", "transformers", "nnsight", "peft", "sklearn", "datasets"}
-    assert loaded(heavy, *(run if word == "RUN" else word for word in words)) == set()
-
-
-def test_the_check_for_torch_sees_torch() -> None:
-    assert loaded({"json"}, "ls", "tasks") == {"json"}
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "data make", "data verify", "board build"])
@@ -81,9 +38,7 @@ def test_every_verb_has_help(call: Call, verb: str) -> None:
 
 @pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
 def test_old_names_say_the_new_one(call: Call, old: str, new: str) -> None:
-    code, out, err = call(old, "x")
-    assert (code, out) == (2, "")
-    assert f"`{old}` is now `{new}`" in the_sentence(err)
+    assert f"`{old}` is now `{new}`" in refused(call(old, "x"), 2, out="")
     verb = new.split()[0]
     assert verb in VERBS or verb == "--version"
 
@@ -158,6 +113,45 @@ def test_on_a_terminal_progress_moves_on_stderr_and_stdout_stays_pure() -> None:
     assert len(json.loads(out)["runs"]) == 2
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_long_step_says_every_half_minute_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    bar = Bar(None, clock=clock)
+    for done in range(0, 1001, 10):
+        bar("answering X", done, 1000, note="loss 0.1")
+        clock.now += 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "answering X ..."
+    assert lines[1] == "answering X: 150 of 1000  loss 0.1, about 3 min left"
+    assert lines[2] == "answering X: 300 of 1000  loss 0.1, about 3 min left"
+    assert len(lines) == 1 + 200 // 30
+
+
+def test_a_step_that_goes_on_counts_from_where_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    bar = Bar(None, clock=clock)
+    bar("answering X", 900, 1000)
+    clock.now = 60
+    bar("answering X", 910, 1000)
+    bar("downloading", 5_000_000, 10_000_000, unit="bytes")
+    clock.now = 100
+    bar("downloading", 6_000_000, unit="bytes")
+    assert capsys.readouterr().err.splitlines() == [
+        "answering X ...",
+        "answering X: 910 of 1000, about 9 min left",
+        "downloading ...",
+        "downloading: 6.0 MB",
+    ]
+
+
 def test_elsewhere_nothing_is_coloured_and_each_step_is_a_line() -> None:
     for words in (("ls", "baselines"), ("--help",)):
         done = started(*words)
@@ -179,3 +173,99 @@ def test_a_terminal_with_few_letters_is_no_crash(call: Call) -> None:
     done = started(*words, PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "Ky\\u014dto" in done.stdout
+
+
+CODE = """
+import json, sys
+from introspect_bench.__main__ import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+print()
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+BUILDERS = {"build", "make", "making", "measure"}
+"""Parts of names of modules that make suites."""
+
+
+def imported(*words: str) -> set[str]:
+    """Names of all modules after a command that ended well, in a process of its own."""
+    done = python("-c", CODE, *words)
+    assert done.stdout, done.stderr
+    code, names = json.loads(done.stdout.splitlines()[-1])
+    assert code in (0, None), done.stderr
+    return set(names)
+
+
+def builders(names: set[str]) -> set[str]:
+    """Modules of ours that make suites."""
+    ours = {name for name in names if name.startswith("introspect_bench.")}
+    return {
+        name
+        for name in ours
+        if any(part in BUILDERS or part.startswith("build_") for part in name.split("."))
+    }
+
+
+def test_score_imports_no_builder_and_no_torch(call: Call) -> None:
+    path = one_run(call, task=ABLATIONS)
+    names = imported("score", str(path), "--suite", "toy")
+    assert "introspect_bench.benchmark.scoring" in names
+    assert builders(names) == set()
+    assert "torch" not in names
+
+
+def test_a_builder_is_seen() -> None:
+    ours = "introspect_bench.tasks"
+    assert builders({f"{ours}.build.groups", f"{ours}.facts.measure", f"{ours}.task"}) == {
+        f"{ours}.build.groups",
+        f"{ours}.facts.measure",
+    }
+
+
+QUICK = {"numpy", "jinja2"}
+LIBRARIES = {*QUICK, "torch", "transformers", "scipy", "huggingface_hub", "rich"}
+MODELS = {"torch", "transformers", "nnsight", "peft", "sklearn", "datasets"}
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        ("--help", LIBRARIES),
+        ("run --help", LIBRARIES),
+        ("--version", QUICK),
+        ("score --help", QUICK),
+        ("ls --help", QUICK),
+        ("ls suites", {"torch", "scipy"}),
+        ("score RUN --suite toy", MODELS),
+        ("validate RUN", MODELS),
+        ("show RUN --suite toy", MODELS),
+        ("score --markdown RUN --suite toy", MODELS),
+        ("data verify --suite toy", MODELS),
+        ("ls tasks", MODELS),
+        ("ls targets", MODELS),
+        ("ls baselines", {*MODELS, "scipy"}),
+        ("ls versions", MODELS),
+        ("cite", MODELS),
+        ("export RUN --to csv --suite toy", MODELS),
+        ("run -m baseline/constant --suite toy --split mini", MODELS),
+        ("run -m baseline/zero-shot --suite toy --dry-run", MODELS),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(call: Call, words: str, heavy: set[str]) -> None:
+    names = imported(*words.replace("RUN", str(one_run(call))).split())
+    assert "click" in names  # what is imported is seen
+    assert names & heavy == set()
+
+
+def test_version_is_an_option(call: Call) -> None:
+    version = f"introspect-bench {introspect_bench.__version__}"
+    hashes = f"(metrics {METRIC_VERSION}, prompts {PROMPT_VERSION})"
+    assert call("--version") == (0, f"{version} {hashes}\n", "")
+
+
+def test_every_verb_is_found_when_it_is_asked_for() -> None:
+    assert {name for name in api.__all__ if not callable(getattr(api, name))} == set()
+    with pytest.raises(AttributeError, match="has no attribute 'fetch'"):
+        _ = api.fetch

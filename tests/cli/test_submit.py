@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
+from program import ABLATIONS, PATCHING, Call, one_run, refused, succeeded, the_sentence
 from tiny_entries import CONTACT, rows_of, write_rows
 
 import introspect_bench as ib
@@ -54,8 +54,7 @@ def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> No
     assert call(*words)[0] == 0
     runs = sorted(map(str, Path("runs").glob("*.jsonl")))
     assert len(runs) == 2
-    code, _, err = call("submit", *runs, *WORDS)
-    assert code == 0, err
+    succeeded(call("submit", *runs, *WORDS))
     assert call("validate", "--strict", "submissions", "--suite", "toy")[0] == 0
     first = read_entry(only_entry()).runs[0]
     explainer = ib.load(first).header.explainer
@@ -64,19 +63,15 @@ def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> No
 
 def test_a_control_is_named_when_its_explainer_is_submitted(call: Call) -> None:
     """Its runs are looked at beside the draft: another recipe is no control."""
-    words = ("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")
     ids = {}
     for name, more in (("own", ()), ("blind", ("--no-vector",)), ("fewer", ("--n-train", "4"))):
-        assert call(*words, "-t", PATCHING, "-o", name, *more)[0] == 0
-        (run,) = Path(name).glob("*.jsonl")
+        run = one_run(call, "--no-score", *more, task=PATCHING, out=name)
         if name == "own":
             continue
         assert call("submit", str(run), *WORDS, "--name", f"Acme/{name}")[0] == 0
         ids[name] = next(path.name for path in Path("submissions/toy").glob(f"*__{name}__*"))
     named = ("submit", "own", *WORDS, "--name", "Acme/own", "--vector-use")
-    code, _, err = call(*named, ids["fewer"])
-    assert code == 1
-    assert "which was run with vectors" in the_sentence(err)
+    assert "which was run with vectors" in refused(call(*named, ids["fewer"]), 1)
     assert call(*named, ids["blind"])[0] == 0
     assert call("validate", "submissions", "--suite", "toy")[0] == 0
 
@@ -87,17 +82,14 @@ def test_nothing_that_exists_is_changed(call: Call) -> None:
     Path("submissions/README.md").write_text("Entries.\n")
     assert call("submit", run, *WORDS)[0] == 0
     before = {path: path.stat().st_mtime_ns for path in Path("submissions").rglob("*")}
-    code, _, err = call("submit", run, *WORDS)
-    assert code == 2
-    assert "exists: these replies were submitted" in the_sentence(err)
+    assert "exists: these replies were submitted" in refused(call("submit", run, *WORDS), 2)
     assert {path: path.stat().st_mtime_ns for path in Path("submissions").rglob("*")} == before
     assert not any(path.stat().st_mode & stat.S_IXUSR for path in only_entry().iterdir())
 
 
 def test_json_is_one_document_and_python_does_the_same(call: Call) -> None:
     run = one_run(call)
-    code, out, _ = call("submit", str(run), *WORDS, "--json", "-o", "a")
-    assert code == 0
+    out = succeeded(call("submit", str(run), *WORDS, "--json", "-o", "a"))
     said = json.loads(out)
     described = Statement(name="Acme/Model-1", contact=CONTACT, declared=True)
     made = ib.submit([run], described, output=Path("b"), suite="toy")
@@ -109,15 +101,13 @@ def test_json_is_one_document_and_python_does_the_same(call: Call) -> None:
 
 def test_partial_and_incomplete_runs_are_refused_in_a_plain_sentence(call: Call) -> None:
     part = one_run(call, "--limit", "3")
-    code, _, err = call("submit", str(part), *WORDS)
-    assert code == 1
-    assert "a partial run cannot be submitted: it answers 3 queries" in the_sentence(err)
+    assert "a partial run cannot be submitted: it answers 3 queries" in refused(
+        call("submit", str(part), *WORDS), 1
+    )
     part.unlink()
     run = one_run(call)
     run.write_text("".join(run.read_text().splitlines(keepends=True)[:-3]))
-    code, _, err = call("submit", str(run), *WORDS)
-    assert code == 5
-    assert "2 of 15 queries have no row" in the_sentence(err)
+    assert "2 of 15 queries have no row" in refused(call("submit", str(run), *WORDS), 5)
     assert not Path("submissions").exists()
 
 
@@ -145,9 +135,7 @@ def test_partial_and_incomplete_runs_are_refused_in_a_plain_sentence(call: Call)
 def test_what_ci_would_refuse_is_refused_here(
     call: Call, words: tuple[str, ...], code: int, part: str
 ) -> None:
-    found, out, err = call("submit", str(one_run(call)), *WORDS, *words)
-    assert (found, out) == (code, "")
-    assert part in the_sentence(err)
+    assert part in refused(call("submit", str(one_run(call)), *WORDS, *words), code, out="")
     assert not list(Path().glob("submissions/**/*.jsonl"))
 
 
@@ -162,16 +150,12 @@ def test_a_submission_states_what_it_states(call: Call) -> None:
 def test_runs_that_do_not_belong_together_are_refused(call: Call) -> None:
     run = one_run(call)
     copy = shutil.copy(run, "copy.jsonl")
-    code, _, err = call("submit", str(run), copy, *WORDS)
-    assert code == 2
-    assert "answer the same task" in the_sentence(err)
+    assert "answer the same task" in refused(call("submit", str(run), copy, *WORDS), 2)
     other = one_run(call, task=PATCHING)
     rows = rows_of(other)
     rows[0]["explainer"]["name"] = "somebody/else"
     write_rows(other, rows)
-    code, _, err = call("submit", str(run), str(other), *WORDS)
-    assert code == 1
-    assert "several explainers" in the_sentence(err)
+    assert "several explainers" in refused(call("submit", str(run), str(other), *WORDS), 1)
 
 
 def test_a_tool_that_is_missing_is_exit_3_and_the_folder_stays(
@@ -179,9 +163,9 @@ def test_a_tool_that_is_missing_is_exit_3_and_the_folder_stays(
 ) -> None:
     run = str(one_run(call))
     monkeypatch.setenv("PATH", str(here))
-    code, _, err = call("submit", run, *WORDS, "--open-pr")
-    assert code == 3
-    assert "gh is not installed; type the git commands by hand" in the_sentence(err)
+    assert "gh is not installed; type the git commands by hand" in refused(
+        call("submit", run, *WORDS, "--open-pr"), 3
+    )
     assert read_entry(only_entry())
 
 
@@ -198,8 +182,7 @@ def test_a_pull_request_is_opened_with_the_tools_that_are_there(
         )
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-    code, out, _ = call("submit", run, *WORDS, "--open-pr")
-    assert code == 0
+    out = succeeded(call("submit", run, *WORDS, "--open-pr"))
     assert "https://pr.example/1" in out
     folder = only_entry()
     said = (here / "said").read_text().splitlines()
@@ -236,8 +219,7 @@ def test_a_report_is_written_and_names_line_expectation_and_fix(call: Call) -> N
     assert call("submit", str(one_run(call)), *WORDS)[0] == 0
     folder = only_entry()
     words = ("validate", str(folder), "--suite", "toy", "--report", "report.json", "--json")
-    code, out, _ = call(*words)
-    assert code == 0
+    out = succeeded(call(*words))
     assert json.loads(out) == json.loads(Path("report.json").read_text())
     assert json.loads(out) == ib.validate_all([folder], suite="toy")
     path = folder / "entry.json"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, CONSTANT, Call, the_sentence
+from program import ABLATIONS, CONSTANT, Call, one_run, refused, succeeded, the_sentence
+from tiny_entries import unfinished
 from tiny_suites import make_suite
 
 import introspect_bench as ib
@@ -34,16 +35,6 @@ def fake(**changes: Any) -> Path:
     return Path(NAME)
 
 
-def with_header(run: Path, **about: object) -> Path:
-    """A run file without its footer whose header says something else of its task."""
-    header, *rows = run.read_text().splitlines()[:-1]
-    changed = json.loads(header)
-    changed["task"] |= about
-    path = Path("changed.jsonl")
-    path.write_text("".join(line + "\n" for line in [json.dumps(changed), *rows]))
-    return path
-
-
 @pytest.mark.parametrize(
     "words", [("score", "--check"), ("show",), ("score", "--markdown")], ids=" ".join
 )
@@ -52,9 +43,7 @@ def test_a_folder_beside_a_run_file_is_not_its_ground_truth(
 ) -> None:
     fake()
     assert call(*CONSTANT, "--suite", f"./{NAME}", "-t", ABLATIONS)[0] == 0
-    code, out, err = call(*words, str(RUN))
-    assert (code, out) == (4, "")
-    assert "task.data_sha256 is" in the_sentence(err)
+    assert "task.data_sha256 is" in refused(call(*words, str(RUN)), 4, out="")
     assert call(*words, str(RUN), "--suite", f"./{NAME}")[0] == 0  # the user's own word
 
 
@@ -63,21 +52,17 @@ def test_a_folder_beside_a_run_file_is_not_its_ground_truth(
 def test_a_path_in_a_header_leads_nowhere(
     call: Call, verb: str, place: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)[0] == 0
-    run = with_header(Path("runs") / f"baseline-constant.toy.{ABLATIONS}.test.jsonl", suite=place)
+    run = unfinished(one_run(call), lambda rows: rows[0]["task"].update(suite=place))
     if place.startswith(".."):
         (here / "below").mkdir()
         monkeypatch.chdir(here / "below")
     assert Path(place).is_dir()
-    code, out, err = call(*verb.split(), str(here / run))
-    assert (code, out) == (2, "")
-    assert f"unknown suite '{place}'" in the_sentence(err)
+    assert f"unknown suite '{place}'" in refused(call(*verb.split(), str(here / run)), 2, out="")
 
 
 def test_a_shipped_name_wins_over_a_folder(call: Call) -> None:
     fake()
-    code, out, err = call(*CONSTANT, "--limit", "4", "-t", ABLATIONS, "--json")
-    assert code == 0, err
+    out = succeeded(call(*CONSTANT, "--limit", "4", "-t", ABLATIONS, "--json"))
     shipped = read_json(suite_root(NAME, ABLATIONS) / "manifest.json")
     assert json.loads(out)["results"][0]["data_sha256"] == shipped["data_sha256"]
     rows = ib.ls("suites", suite=f"./{NAME}")
@@ -128,9 +113,7 @@ def test_a_changed_manifest_of_a_shipped_suite_is_exit_4(
     write_json_atomic(root / "manifest.json", manifest)
     monkeypatch.setattr(tasks, "suite_root", lambda *_: root)
     for words in (("data", "verify"), ("ls", "suites"), (*CONSTANT, "--limit", "2")):
-        code, out, err = call(*words)
-        assert (code, out) == (4, "")
-        assert f"{root / 'manifest.json'}: sha256 is " in the_sentence(err)
+        assert f"{root / 'manifest.json'}: sha256 is " in refused(call(*words), 4, out="")
 
 
 def test_the_canary_is_where_contributing_says() -> None:
@@ -146,8 +129,7 @@ def test_a_draft_is_seen_everywhere(call: Call) -> None:
     out = call("ls", "suites", "--suite", "draft")[1]
     assert re.search(r"toy +input-ablations +v2 +draft ", out)
     assert "ok (draft)" in call("data", "verify", "--suite", "draft")[1]
-    code, out, _ = call(*CONSTANT, "--suite", "draft")
-    assert code == 0
+    out = succeeded(call(*CONSTANT, "--suite", "draft"))
     assert "toy · input-ablations v2 · test · words · draft" in out
     run = str(next(Path("runs").glob("*.jsonl")))
     assert ib.score(run, suite="draft")["frozen"] is False
@@ -164,9 +146,7 @@ def test_what_is_frozen_is_called_so(call: Call) -> None:
 
 
 def test_only_suites_are_in_folders(call: Call) -> None:
-    code, _, err = call("ls", "tasks", "--suite", "toy")
-    assert code == 2
-    assert "`ls suites`" in the_sentence(err)
+    assert "`ls suites`" in refused(call("ls", "tasks", "--suite", "toy"), 2)
 
 
 @pytest.mark.parametrize("doctor", [{}, {"identity-patch": "fail"}])
@@ -175,9 +155,9 @@ def test_a_suite_without_passed_self_tests_is_not_run(call: Call, doctor: dict[s
     make_suite(
         Path("toy") / ABLATIONS / get_task(ABLATIONS).version, get_task(ABLATIONS), doctor=doctor
     )
-    code, out, err = call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)
-    assert (code, out) == (4, "")
-    assert "manifest.json: field doctor" in the_sentence(err)
+    assert "manifest.json: field doctor" in refused(
+        call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS), 4, out=""
+    )
     assert not list(Path().glob("runs/*.jsonl"))
 
 
@@ -187,8 +167,7 @@ def test_a_suite_without_passed_self_tests_is_not_run(call: Call, doctor: dict[s
 def test_a_malformed_manifest_is_exit_4_for_every_reader(
     call: Call, field: str, value: object
 ) -> None:
-    assert call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)[0] == 0
-    run = str(next(Path("runs").glob("*.jsonl")))
+    run = str(one_run(call))
     path = Path("toy") / ABLATIONS / get_task(ABLATIONS).version / "manifest.json"
     write_json_atomic(path, read_json(path) | {field: value})
     for words in (
@@ -199,9 +178,7 @@ def test_a_malformed_manifest_is_exit_4_for_every_reader(
         ("ls", "suites"),
         (*CONSTANT, "-t", ABLATIONS),
     ):
-        code, out, err = call(*words, "--suite", "toy")
-        assert (code, out) == (4, "")
-        assert f"{path}: field {field}" in the_sentence(err)
+        assert f"{path}: field {field}" in refused(call(*words, "--suite", "toy"), 4, out="")
 
 
 def test_a_shipped_suite_cannot_be_opened_with_another_hash(

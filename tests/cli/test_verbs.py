@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 
 import click
 import pytest
-from program import ABLATIONS, Call, one_run
+from program import ABLATIONS, Call, commands, one_run
 
 import introspect_bench as ib
 from introspect_bench import citation as citing
@@ -17,38 +16,15 @@ from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.export import lm_eval_tasks
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.scoring import compare as comparing
-from introspect_bench.cli import VERBS, command_line
+from introspect_bench.cli import VERBS
 from introspect_bench.commands import ls
 from introspect_bench.listing import KINDS
 
-
-def leaves(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of every command that does something."""
-    if not isinstance(command, click.Group):
-        yield words
-        return
-    context = click.Context(command)
-    for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        assert below is not None
-        yield from leaves(below, (*words, name))
-
-
-def found(words: tuple[str, ...]) -> click.Command:
-    command: click.Command = command_line
-    for word in words:
-        assert isinstance(command, click.Group)
-        below = command.get_command(click.Context(command), word)
-        assert below is not None
-        command = below
-    return command
-
-
-LEAVES = tuple(leaves(command_line))
+LEAVES = [words for words, one in commands().items() if not isinstance(one, click.Group)]
 
 
 def test_the_walk_reaches_every_verb() -> None:
-    assert list(dict.fromkeys(words[0] for words in LEAVES)) == list(VERBS)
+    assert [words[0] for words in commands() if len(words) == 1] == list(VERBS)
     assert ("board", "build") in LEAVES
     assert ("data", "verify") in LEAVES
 
@@ -65,7 +41,7 @@ def test_a_verb_is_a_function_of_the_same_name(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_a_verb_has_json(words: tuple[str, ...]) -> None:
-    assert "--json" in {name for param in found(words).params for name in param.opts}
+    assert "--json" in {name for param in commands()[words].params for name in param.opts}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +55,7 @@ def test_a_verb_has_json(words: tuple[str, ...]) -> None:
     ],
 )
 def test_choices_are_those_of_the_function(verb: str, option: str, known: tuple[str, ...]) -> None:
-    (param,) = (param for param in found((verb,)).params if param.name == option)
+    (param,) = (param for param in commands()[(verb,)].params if param.name == option)
     assert isinstance(param.type, click.Choice)
     assert tuple(param.type.choices) == known
 

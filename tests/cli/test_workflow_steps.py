@@ -14,7 +14,7 @@ import pytest
 import yaml
 from program import environment
 from scratch_git import QUIET, Scratch
-from tiny_entries import CONTACT
+from tiny_entries import CONTACT, as_others
 
 from introspect_bench.__main__ import main
 
@@ -86,10 +86,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(here: Path, real: Path) -> Scratch:
     """What the server has: a main branch with one entry, and a place for pull requests."""
-    other = here / "other" / real.parent.name / real.name.replace("acme", "globex")
-    shutil.copytree(real, other)
-    fields = json.loads((other / "entry.json").read_text())
-    (other / "entry.json").write_text(json.dumps(fields | {"org": "globex"}))
+    other = as_others(real, "globex", here / "other" / real.parent.name)
     (here / "o").mkdir()
     return Scratch(here / "o" / "r", other)
 

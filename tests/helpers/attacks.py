@@ -39,8 +39,6 @@ from hostile import (
     zipped,
 )
 
-EMPTY_JUDGEMENT = b'{"kind":"judgement"}\n'
-
 
 def attack(name: str, make: Maker, code: int, part: str, score: int | None = 0) -> Attack:
     return Attack(name=name, make=make, code=code, part=part, score=score)

@@ -15,7 +15,7 @@ import tiny_builds
 from program import ABLATIONS, PATCHING
 from tiny_entries import make_entry
 from tiny_features import NAME as DESCRIPTIONS
-from tiny_features import judges, make_feature_suite
+from tiny_features import make_feature_suite, open_judges
 from tiny_suites import make_suite_folder
 from tiny_training import make_base
 
@@ -41,7 +41,7 @@ FIRST_LINES = 3
 """Lines that the ledger has before; none may be lost."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verb:
     """A command in a folder of its own."""
 
@@ -79,18 +79,14 @@ def make_materials(folder: Path, *, model: bool = True) -> Path:
     return folder
 
 
-def _opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
-    return [judge for judge in judges() if judge.id.partition("/")[0] in names]
-
-
 def _judge() -> int:
-    judges_module.open_judges = _opened  # type: ignore[assignment]  # in a process that ends
+    judges_module.open_judges = open_judges  # type: ignore[assignment]  # in a process that ends
     return main(["judge", "described", "--suite", "words"])
 
 
 def _judge_again() -> int:
     """What `recheck --judgements` does: no judgement row has a hash, so the judges judge again."""
-    judges_module.open_judges = _opened  # type: ignore[assignment]
+    judges_module.open_judges = open_judges  # type: ignore[assignment]
     (path,) = Path("described").glob("*.jsonl")
     task, suite = get_task(DESCRIPTIONS), find_suite("words", DESCRIPTIONS)
     qids = [query.id for query in suite.queries("test")]
@@ -138,77 +134,31 @@ _TRAIN = (
     *("--batch-size", "4", "--evaluations", "2", "--precision", "float32", "-o", "trained"),
 )
 _SUBMIT = ("--name", "acme/other", "--contact", "https://github.com/acme/other", "--declare")
+_RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-o", "out")
+_CSV = (f"runs/baseline-constant.toy.{PATCHING}.test.jsonl", "--to", "csv", "--suite", "toy")
+_REPORT = ("board", "report", "--suite", "toy", "-o", "RESULTS.md")
 VERBS: tuple[Verb, ...] = (
+    Verb("run", _words(*_RUN), ["out"], ["toy"]),
+    Verb("judge", _judge, ["described"], ["words", "described"], check=_judge_again),
     Verb(
-        name="run",
-        act=_words("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-o", "out"),
-        outputs=["out"],
-        needs=["toy"],
+        "submit",
+        _words("submit", "runs", "--suite", "toy", *_SUBMIT),
+        ["submissions/toy"],
+        ["toy", "runs"],
     ),
     Verb(
-        name="judge",
-        act=_judge,
-        check=_judge_again,
-        outputs=["described"],
-        needs=["words", "described"],
+        "board build",
+        _words("board", "build", "--suite", "toy"),
+        ["site", "cache"],
+        ["toy", "submissions"],
     ),
-    Verb(
-        name="submit",
-        act=_words("submit", "runs", "--suite", "toy", *_SUBMIT),
-        outputs=["submissions/toy"],
-        needs=["toy", "runs"],
-    ),
-    Verb(
-        name="board build",
-        act=_words("board", "build", "--suite", "toy"),
-        outputs=["site", "cache"],
-        needs=["toy", "submissions"],
-    ),
-    Verb(
-        name="board report",  # also fills the cache of scores
-        act=_words("board", "report", "--suite", "toy", "-o", "RESULTS.md"),
-        outputs=["RESULTS.md", "cache"],
-        needs=["toy", "submissions"],
-    ),
-    Verb(
-        name="ledger add",
-        act=_ledger,
-        outputs=["submissions"],
-        needs=["toy", "submissions"],
-        adds=True,
-    ),
-    Verb(
-        name="data make",
-        act=_make,
-        outputs=[ABLATIONS],  # and a journal, which stays
-        needs=["toy"],
-    ),
-    Verb(
-        name="train",
-        act=_words(*_TRAIN),
-        outputs=["trained"],
-        needs=["toy", "base"],
-    ),
-    Verb(
-        name="export",
-        act=_words(
-            "export",
-            f"runs/baseline-constant.toy.{PATCHING}.test.jsonl",
-            "--to",
-            "csv",
-            "--suite",
-            "toy",
-        ),
-        outputs=["*.csv"],
-        needs=["toy", "runs"],
-    ),
-    Verb(
-        name="recheck",
-        act=_recheck,
-        outputs=["submissions"],
-        needs=["toy", "submissions"],
-        adds=True,
-    ),
+    # also fills the cache of scores
+    Verb("board report", _words(*_REPORT), ["RESULTS.md", "cache"], ["toy", "submissions"]),
+    Verb("ledger add", _ledger, ["submissions"], ["toy", "submissions"], adds=True),
+    Verb("data make", _make, [ABLATIONS], ["toy"]),  # and a journal, which stays
+    Verb("train", _words(*_TRAIN), ["trained"], ["toy", "base"]),
+    Verb("export", _words("export", *_CSV), ["*.csv"], ["toy", "runs"]),
+    Verb("recheck", _recheck, ["submissions"], ["toy", "submissions"], adds=True),
 )
 
 

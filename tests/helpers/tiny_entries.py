@@ -56,6 +56,14 @@ def write_rows(path: Path, rows: Rows) -> None:
     path.write_bytes(b"".join(lines))
 
 
+def unfinished(run: Path, edit: Callable[[Rows], object], name: str = "edited.jsonl") -> Path:
+    """Write a run file again, edited and without its footer."""
+    rows = rows_of(run)[:-1]
+    edit(rows)
+    write_rows(path := Path(name), rows)
+    return path
+
+
 def renamed(folder: Path) -> Path:
     """Give a folder the name that its replies stand for."""
     bodies = {
@@ -103,6 +111,12 @@ def as_model(folder: Path, **fields: object) -> Path:
     for path in sorted(folder.glob("*.jsonl")):
         folder = forge(folder, model, name=path.name)
     return folder
+
+
+def as_others(entry: Path, org: str, place: Path | None = None) -> Path:
+    """Copy an entry beside it, or into a folder, under another organisation's name."""
+    folder = (place or entry.parent) / f"{org}__{entry.name.partition('__')[2]}"
+    return set_field(Path(shutil.copytree(entry, folder)), "org", org)
 
 
 def set_field(folder: Path, name: str, value: object) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from tiny_models import D_MODEL
+from tiny_suites import measured, write_suite
 
 from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.explainer import Explainer
 from introspect_bench.benchmark.prompts import build_prompt, render_all
 from introspect_bench.benchmark.records import SPLITS, Prompt
-from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
+from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.activation_patching.task import make_task as make_patching
@@ -34,7 +35,9 @@ def patched(
     layers: tuple[int, int] = (0, 5),
     shown: str = "Lisbon",
 ) -> Measured:
-    return Measured(
+    return measured(
+        clean,
+        outcome,
         kind=kind,
         fields={
             "text": f"The city of Ann is {shown}. The city of Bob {number} is",
@@ -44,11 +47,6 @@ def patched(
             "layers": list(layers),
             "relation": "city",
         },
-        clean=clean,
-        outcome=outcome,
-        clean_ids=[1],
-        outcome_ids=[1] if clean == outcome else [2],
-        margin=1.0,
         source=source,
         vector=np.asarray(vector, dtype=np.float16),
     )
@@ -57,7 +55,9 @@ def patched(
 def ablated(number: int, *, removed: str, clean: str, outcome: str, kind: str) -> Measured:
     question = f"Which letter is number {number}? "
     text = f"{question}{removed}"
-    return Measured(
+    return measured(
+        clean,
+        outcome,
         kind=kind,
         fields={
             "text": text,
@@ -68,11 +68,6 @@ def ablated(number: int, *, removed: str, clean: str, outcome: str, kind: str) -
             "answer_form": "letter" if kind == "hint" else "text",
             "relation": "letters",
         },
-        clean=clean,
-        outcome=outcome,
-        clean_ids=[1],
-        outcome_ids=[1] if clean == outcome else [2],
-        margin=1.0,
     )
 
 
@@ -80,25 +75,9 @@ def make_suite(
     root: Path, task: Task, splits: Mapping[str, Sequence[Measured]], target: str = "tiny"
 ) -> Suite:
     """A suite with one group for each query."""
-    counts = {
-        split: write_split(root / split, task.name, [[one] for one in splits[split]])
-        for split in SPLITS
-    }
-    write_manifest(
-        root,
-        {
-            "suite": "toy",
-            "task": task.name,
-            "version": task.version,
-            "target": {"name": "tiny", "source": "local", "location": target},
-            "splits": counts,
-            "mini": [query_id(task.name, splits["validation"][0])],
-            "frozen": True,
-            "doctor": {"identity-patch": "pass"},
-            "prompt_sha256": task.prompt_sha256,
-        },
-    )
-    return open_suite(root)
+    groups = {split: [[one] for one in splits[split]] for split in SPLITS}
+    about = {"name": "tiny", "source": "local", "location": target}
+    return open_suite(write_suite(root, task, groups, target=about))
 
 
 def unit(index: int, size: float = 1.0) -> Any:

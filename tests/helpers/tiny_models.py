@@ -117,9 +117,9 @@ def make_model(name: str, tokenizer: Any, *, seed: int = 0, **changes: Any) -> A
     return model.eval()
 
 
-def save_model(folder: Path, **changes: Any) -> Path:
-    """Write a small Llama and its tokenizer."""
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer, **changes).save_pretrained(folder)
+def save_model(folder: Path, tokenizer: Any = None, *, seed: int = 0, **changes: Any) -> Path:
+    """Write a random model with its tokenizer."""
+    tokenizer = tokenizer or make_tokenizer()
+    make_model("llama", tokenizer, seed=seed, **changes).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

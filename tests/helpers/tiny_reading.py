@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_suites import CITIES, D_TARGET
+from tiny_suites import CITIES, D_TARGET, measured, write_suite
 
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
+from introspect_bench.benchmark.suite.freeze import Measured, query_id
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts.facts import BY_RELATION
@@ -39,7 +39,9 @@ def member(split: str, group: int, number: int, size: int = 4) -> Measured:
     kind, clean = KINDS[group % len(KINDS)], CITIES[group % len(CITIES)]
     outcome = clean if number < 2 else CITIES[(group + number) % len(CITIES)]
     rng = np.random.default_rng([len(split), group, number])
-    return Measured(
+    return measured(
+        clean,
+        outcome,
         kind=kind,
         fields={
             "text": f"{SHOWN} The capital of {split} {group} is",
@@ -49,11 +51,6 @@ def member(split: str, group: int, number: int, size: int = 4) -> Measured:
             "layers": list(BLOCKS[group % 2]),
             "relation": RELATIONS[kind],
         },
-        clean=clean,
-        outcome=outcome,
-        clean_ids=[1],
-        outcome_ids=[1] if clean == outcome else [2],
-        margin=1.0,
         source=CITIES[(group + number) % len(CITIES)],
         origin=origin(kind, f"Land {split} {group}-{number % size}", number),
         vector=rng.normal(size=D_TARGET).astype(np.float16),
@@ -72,21 +69,5 @@ def make_reading_suite(
     root = folder / task.name / task.version
     splits = {"train": groups_of("train", 10), "validation": groups_of("validation", 2)}
     splits |= {"test": groups_of("test", 2), **(groups or {})}
-    counts = {split: write_split(root / split, task.name, own) for split, own in splits.items()}
-    target = {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}}
-    write_manifest(
-        root,
-        {
-            "suite": "toy",
-            "task": task.name,
-            "version": task.version,
-            "target": target,
-            "splits": counts,
-            "mini": sorted(query_id(task.name, one) for one in splits["validation"][0]),
-            "frozen": True,
-            "seed": 0,
-            "doctor": {"identity_patch": "pass"},
-            "prompt_sha256": task.prompt_sha256,
-        },
-    )
-    return open_suite(root)
+    mini = sorted(query_id(task.name, one) for one in splits["validation"][0])
+    return open_suite(write_suite(root, task, splits, mini=mini))

@@ -126,11 +126,18 @@ def serving(state: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(VARIABLE, KEY)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler(state))
-    state.url = f"http://127.0.0.1:{http.server_port}/v1"
+    with listening(handler(state)) as url:
+        state.url = f"{url}/v1"
+        yield state
+
+
+@contextmanager
+def listening(kind: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on this machine."""
+    http = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield state
+    yield f"http://127.0.0.1:{http.server_port}"
     http.shutdown()
     thread.join()
     http.server_close()

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tiny_models import make_model, make_tokenizer
+from tiny_models import make_tokenizer, save_model
 
 from introspect_bench.benchmark.backends.simulator.examples import Lessons
 
 LETTERS = "ABCDEF"
 WINDOW = 12
-
-
-def save_base(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
-    """Write a random base model with its tokenizer."""
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer, seed=seed, **sizes).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+save_base = save_model
 
 
 def windows_of_letters(n: int, w: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:

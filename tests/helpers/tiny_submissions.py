@@ -11,6 +11,8 @@ from scratch_git import QUIET
 
 from introspect_bench.leaderboard.site.board import Board, Row
 from introspect_bench.leaderboard.site.build import make_board
+from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
 TASKS = ("activation-patching", "input-ablations")
 
@@ -31,8 +33,15 @@ def board_of(root: Path, **more: Any) -> Board:
     return make_board(root, suite="toy", **more)[0]
 
 
-def rows_of(root: Path, **more: Any) -> dict[str, Row]:
+def board_rows(root: Path, **more: Any) -> dict[str, Row]:
     return {row.name: row for row in board_of(root, **more).suites[0].rows}
+
+
+def tier_of(folder: Path, *tasks: str) -> int:
+    """The tier that the ledger beside an entry's suite gives it."""
+    entry = read_entry(folder)
+    lines = read_ledger(folder.parents[1] / "ledger.jsonl")
+    return standing(lines, entry.id, entry_sha256(entry), tasks).tier
 
 
 def edit(**changes: Any) -> Any:

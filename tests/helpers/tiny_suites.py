@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.files import read_jsonl
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.build.statistics import describe
 
 D_TARGET = 4
+TARGET = {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}}
 N_GROUPS = {"train": 4, "validation": 2, "test": 3}
 CITIES = ("Paris", "Rome", "Kyōto", "Oslo", "Lima", "Москва")
 TEXT = "The city of Ann {n} of {split} is {clean}. The city of Bob is"
+
+
+def measured(clean: str, outcome: str, **more: Any) -> Measured:
+    """A query whose answer becomes another, or stays."""
+    ids = {"clean_ids": [1, 2], "outcome_ids": [1, 2] if clean == outcome else [3]}
+    return Measured(clean=clean, outcome=outcome, **{"margin": 1.5, **ids, **more})
 
 
 def _patching(split: str, group: int, member: int) -> Mapping[str, Any]:
@@ -89,51 +95,44 @@ def _group(task: Task, split: str, group: int) -> list[Measured]:
     found = []
     for member in range(len(KINDS) if task.name == "input-ablations" else 4):
         outcome = clean if member < 2 else CITIES[(group + member) % len(CITIES)]
-        found.append(
-            Measured(
-                clean=clean,
-                outcome=outcome,
-                clean_ids=[1, 2],
-                outcome_ids=[1, 2] if clean == outcome else [3],
-                margin=1.5,
-                **FIELDS[task.name](split, group, member),
-            )
-        )
+        found.append(measured(clean, outcome, **FIELDS[task.name](split, group, member)))
     return found
 
 
 def make_suite(
     root: Path, task: Task, splits: Sequence[str] = tuple(N_GROUPS), **changes: Any
 ) -> Path:
-    """Write one suite into `root`; its split mini is the first group of validation."""
+    """Write one suite into `root`, with nulls and statistics."""
     groups = {
         split: [_group(task, split, group) for group in range(N_GROUPS[split])] for split in splits
     }
+    null = {"name": "text", "access": "words", "metrics": {task.headline: 0.1}}
+    fields = {
+        "target": TARGET | {"weights_sha256": {"toy.safetensors": "cd" * 32}},
+        "nulls": {split: [null] for split in splits if split != "train"},
+        "statistics": {split: describe(members) for split, members in groups.items()},
+    }
+    return write_suite(root, task, groups, **(fields | changes))
+
+
+def write_suite(
+    root: Path, task: Task, groups: Mapping[str, list[list[Measured]]], **changes: Any
+) -> Path:
+    """Write groups of queries by split; mini is the first group of validation."""
     counts = {
         split: write_split(root / split, task.name, members) for split, members in groups.items()
     }
-    mini = []
-    if "validation" in splits:
-        rows = [row for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
-        mini = [row["id"] for row in rows if row["group"] == rows[0]["group"]]
-    null = {"name": "text", "access": "words", "metrics": {task.headline: 0.1}}
     fields = {
         "suite": "toy",
         "task": task.name,
         "version": task.version,
         "frozen": True,
-        "target": {
-            "name": "toy-target",
-            "d_model": D_TARGET,
-            "weights_sha256": {"toy.safetensors": "cd" * 32},
-        },
+        "target": TARGET,
         "splits": counts,
-        "mini": mini,
+        "mini": [query_id(task.name, one) for one in groups.get("validation", [[]])[0]],
         "prompt_sha256": task.prompt_sha256,
         "seed": 0,
         "doctor": {"identity_patch": "pass"},
-        "nulls": {split: [null] for split in splits if split != "train"},
-        "statistics": {split: describe(members) for split, members in groups.items()},
     }
     write_manifest(root, fields | changes)
     return root

@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 import pytest
+from program import commands
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.cli import command_line
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
@@ -43,7 +43,7 @@ LONG = {
     ("train",): "tests/benchmark/backends/training",
     ("doctor",): "tests/cli/test_calculator.py",
     ("data", "make"): "tests/tasks/build",
-    ("data", "nulls"): "tests/cli/test_nulls.py",
+    ("data", "nulls"): "tests/cli/test_verify.py",
     ("data", "verify"): "tests/cli/test_suites.py",
     ("data", "import"): "tests/tasks/paper",
     ("board", "report"): "tests/cli/test_report.py",
@@ -56,7 +56,7 @@ MODELS = ("baseline/constant", "py:")
 """Beginnings of names of explainers that answer at once."""
 
 
-def commands(page: str) -> Iterator[list[str]]:
+def lines(page: str) -> Iterator[list[str]]:
     for _, language, text in BLOCK.findall((DOCS / page).read_text()):
         if language in ("bash", "sh", ""):
             for line in text.replace("\\\n", " ").splitlines():
@@ -66,13 +66,9 @@ def commands(page: str) -> Iterator[list[str]]:
 
 def find(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that words name, and its arguments."""
-    found: click.Command = command_line
-    context = click.Context(command_line)
-    while isinstance(found, click.Group) and words[0] != "--help":
-        inner = found.get_command(context, words[0])
-        assert inner is not None, words
-        found, words = inner, words[1:]
-    return found, words
+    n = max(n for n in range(len(words) + 1) if tuple(words[:n]) in commands())
+    assert n or words[0] == "--help", words
+    return commands()[tuple(words[:n])], words[n:]
 
 
 def takes_long(words: list[str], options: dict[str, Any]) -> bool:
@@ -109,7 +105,7 @@ def test_every_command_runs_or_is_read(
 ) -> None:
     save_files(page)
     shutil.copytree(DOCS.parent / "submissions", place / "submissions", dirs_exist_ok=True)
-    for words in commands(page):
+    for words in lines(page):
         if words[0] != "introspect-bench":
             assert words[0] in PROGRAMS, words
             continue

@@ -147,6 +147,13 @@ def test_mypy_meets_every_module() -> None:
     assert known.keys() - met == set()
 
 
+def test_scripts_find_the_helpers_that_they_import() -> None:
+    helpers = {path.stem for path in sources(TOP / "tests" / "helpers")}
+    for path in sources(TOP / "tests" / "speed"):
+        if {name.split(".")[0] for name in imported(path.read_text())} & helpers:
+            assert 'parents[1] / "helpers"' in path.read_text(), path
+
+
 def test_heavy_packages_are_imported_in_backends_only() -> None:
     found = {}
     for folder in (*FOLDERS, "src"):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import PACKAGES, python, started
+from program import PACKAGES, Ended, python, refused, started, succeeded
 from tiny_features import make_feature_suite
 from tiny_suites import make_suite_folder
 
@@ -48,6 +48,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def there(place: Path, *words: str, **more: str) -> Ended:
+    """Run the program where the example is installed."""
+    done = started(*words, cwd=place, PYTHONPATH=path_with(place), **more)
+    return done.returncode, done.stdout, done.stderr
+
+
 def path_with(place: Path) -> str:
     return f"{PACKAGES}:{place / 'site'}"
 
@@ -55,53 +61,36 @@ def path_with(place: Path) -> str:
 def test_its_explainer_answers_by_name(place: Path) -> None:
     make_suite_folder(place / "toy")
     words = ("run", "--model", "py:acme-says", "--explainer-args", "say=changed: B")
-    done = started(*words, "--suite", "toy", cwd=place, PYTHONPATH=path_with(place))
-    assert done.returncode == 0, done.stderr
+    succeeded(there(place, *words, "--suite", "toy"))
     [path] = (place / "runs").glob("*activation-patching*.jsonl")
     header, row, *_ = map(json.loads, path.read_text().splitlines())
     assert header["explainer"]["name"] == "py:acme-says"
     assert header["access"] == "undeclared"
     assert row["raw"] == "changed: B"
-    wrong = started("run", "-m", "py:acme-sais", cwd=place, PYTHONPATH=path_with(place))
-    assert wrong.returncode == 2
-    assert "expected py:module:Class, or py:NAME of acme-says" in wrong.stderr
+    sentence = refused(there(place, "run", "-m", "py:acme-sais"), 2)
+    assert "expected py:module:Class, or py:NAME of acme-says" in sentence
 
 
 def test_its_task_is_listed_and_answered(place: Path) -> None:
-    listed = started("ls", "tasks", cwd=place, PYTHONPATH=path_with(place))
-    assert "acme-heads" in listed.stdout
-    helpers = str(Path(__file__).parents[1] / "helpers")
-    made = python("-c", FREEZE.format(helpers=helpers), cwd=place, PYTHONPATH=path_with(place))
+    assert "acme-heads" in succeeded(there(place, "ls", "tasks"))
+    code = FREEZE.format(helpers=str(Path(__file__).parents[1] / "helpers"))
+    made = python("-c", code, cwd=place, PYTHONPATH=path_with(place))
     assert made.returncode == 0, made.stderr
     words = ("run", "--model", "py:acme-says", "--suite", "suite", "-o", "heads")
-    done = started(*words, cwd=place, PYTHONPATH=path_with(place))
-    assert done.returncode == 0, done.stderr
-    assert "acme-heads v1" in done.stdout
+    assert "acme-heads v1" in succeeded(there(place, *words))
 
 
 def test_its_judge_judges_and_its_target_is_known(place: Path) -> None:
     make_feature_suite(place / "features" / "feature-descriptions" / "v2")
     words = ("run", "--model", "py:acme-says", "--explainer-args", "say=a cat", "--no-judge")
     more = ("--no-score", "--suite", "features", "-o", "described")
-    done = started(*words, *more, cwd=place, PYTHONPATH=path_with(place))
-    assert done.returncode == 0, done.stderr
-    judged = started(
-        "judge", "described", "--suite", "features", "--judge", "acme-judge",
-        cwd=place, PYTHONPATH=path_with(place),
-    )  # fmt: skip
-    assert judged.returncode == 0, judged.stderr
+    succeeded(there(place, *words, *more))
+    judge = ("judge", "described", "--suite", "features", "--judge", "acme-judge")
+    succeeded(there(place, *judge))
     [path] = (place / "described").glob("*.jsonl")
     assert path.read_text().count('"judge":"acme/letters@000000000001"') == 9
-    gone = started(
-        "doctor",
-        "--target",
-        "acme-tiny",
-        cwd=place,
-        PYTHONPATH=path_with(place),
-        HF_HUB_OFFLINE="1",
-    )
-    assert gone.returncode == 3
-    assert "acme/tiny" in gone.stderr
+    ended = there(place, "doctor", "--target", "acme-tiny", HF_HUB_OFFLINE="1")
+    assert "acme/tiny" in refused(ended, 3)
 
 
 class Point:

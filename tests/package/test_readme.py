@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 import pytest
-from program import python, started
+from program import commands, python, started
 from tiny_suites import make_suite_folder
-
-from introspect_bench.cli import command_line
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
@@ -41,16 +39,8 @@ def test_shows_the_two_commands_word_for_word() -> None:
 def test_every_option_it_names_is_one() -> None:
     text = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+(?![a-z_])", text))
-    context = click.Context(command_line)
-    groups: list[click.Group] = [command_line]
-    found: set[str] = set()
-    while groups:
-        group = groups.pop()
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            assert command is not None
-            found |= {option for one in command.get_params(context) for option in one.opts}
-            groups += [command] if isinstance(command, click.Group) else []
+    params = [p for one in commands().values() for p in one.get_params(click.Context(one))]
+    found = {option for param in params for option in param.opts}
     assert len(named) > 20
     assert named - found - OTHERS == set()
 
@@ -74,14 +64,7 @@ def test_every_verb_it_names_is_one(page: Path) -> None:
     named = re.findall(
         r"introspect-bench ((?:board |data |ledger )?[a-z][a-z-]+)", page.read_text()
     )
-    context = click.Context(command_line)
-    for words in named:
-        command: click.Command = command_line
-        for word in words.split():
-            if isinstance(command, click.Group):
-                found = command.get_command(context, word)
-                assert found is not None, words
-                command = found
+    assert [words for words in named if tuple(words.split()) not in commands()] == []
 
 
 def test_the_custom_explainer_is_short_and_runs(suite_folder: Path, tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
+from program import measured
 from tiny_entries import rows_of, write_rows
 
 import introspect_bench as ib
@@ -30,18 +30,6 @@ ROOT = Path(__file__).parents[2]
 SUITE = "smollm2-135m"
 TASKS = ("activation-patching", "input-ablations")
 PER_ENTRY, ALL_ROWS, PEAK = 0.55, 5.0, 500.0
-
-
-def measured(words: Sequence[str | Path]) -> tuple[float, float]:
-    """Processor seconds, and megabytes at the peak, of one call of the program."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "introspect_bench", *map(str, words)]
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{command} failed")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def make_runs(folder: Path, n: int) -> Iterator[Path]:
@@ -88,9 +76,12 @@ def main() -> int:
         )
         missed = 0
         for name, words, parts, aim in lines:
-            seconds, peak = measured(words)
-            missed += seconds / parts > aim or peak > PEAK
-            said = f"{seconds / parts:6.2f} s, aim {aim:.2f}; {peak:4.0f} MB, aim {PEAK:.0f}"
+            used = measured(*map(str, words), cwd=ROOT)
+            if used.code:
+                raise SystemExit(f"{words[:2]} failed: {used.said}")
+            seconds, peak = used.seconds / parts, used.megabytes
+            missed += seconds > aim or peak > PEAK
+            said = f"{seconds:6.2f} s, aim {aim:.2f}; {peak:4.0f} MB, aim {PEAK:.0f}"
             sys.stdout.write(f"{name:24} {said}\n")
     return int(missed > 0)
 

@@ -1,4 +1,4 @@
-"""The verbs of the command line, one small module each: options in, one call of `api`, text out.
+"""The verbs of the command line in small modules: options in, one call of `api`, text out.
 
 `api.VERB` imports `api` when it is first asked for: `--help` imports every verb and must stay fast.
 """

@@ -1,4 +1,4 @@
-"""`introspect-bench recheck`."""
+"""`introspect-bench recheck` and `ledger`: replies asked for again, and what was decided."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 
 from .. import api
 from ..bars import progress
-from ..console import emit_json, emit_table, printable
+from ..console import emit, emit_json, emit_table, printable
+
+LEDGER = "submissions/ledger.jsonl"
+"""Where it is in a checkout."""
 
 
 @click.command()
@@ -35,7 +38,7 @@ from ..console import emit_json, emit_table, printable
 @click.option("--by", default="maintainer", show_default=True, metavar="NAME", help="Who checks.")
 @click.option(
     "--ledger",
-    default="submissions/ledger.jsonl",
+    default=LEDGER,
     show_default=True,
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -93,3 +96,39 @@ def _fresh(row: dict[str, Any]) -> list[str]:
     values = [f"{row['public']:.3f}", f"{row['fresh']:.3f}", f"{row['gap']:+.3f}"]
     verdict = "yes" if row["confirmed"] else "no"
     return [row["task"], row["metric"], *values, f"[{low:+.3f}, {high:+.3f}]", *sizes, verdict]
+
+
+@click.group()
+def ledger() -> None:
+    """What was checked, flagged or withdrawn, by whom and why."""
+
+
+@ledger.command("show")
+@click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
+@click.option("--entry", metavar="ID", help="Only lines about this entry.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def show(ledger: str, entry: str | None, as_json: bool) -> None:
+    """Print the ledger, after checking that no line of it was changed."""
+    lines = api.ledger_show(ledger, entry=entry)
+    if as_json:
+        emit_json({"lines": lines})
+    elif lines:
+        head = ("date", "event", "entry", "by", "reason")
+        emit_table(head, [[line[name] for name in head] for line in lines])
+
+
+@ledger.command("add")
+@click.argument("entry", metavar="ENTRY", type=click.Path(path_type=Path))
+@click.option(
+    "--event", required=True, metavar="EVENT", help="accept, flag, withdraw, restore or rescore."
+)
+@click.option("--reason", required=True, metavar="SENTENCE")
+@click.option("--by", required=True, metavar="NAME")
+@click.option("--commit", metavar="SHA", help="Of the repository, all 40 digits.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
+@click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def add(entry: Path, ledger: str, as_json: bool, **options: Any) -> None:
+    """Append a decision about an entry; nothing that is there is changed."""
+    line = api.ledger_add(entry, ledger=ledger, **options)
+    emit(line, f"{ledger}:{line['number']}: {line['event']} {line['entry']}", as_json=as_json)

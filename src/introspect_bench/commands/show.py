@@ -13,8 +13,8 @@ from ..bars import progress
 from ..console import emit_json, emit_table, printable
 
 JUDGE = "judge"
-_RUN = ("explainer", "task", "split")
 """Shown instead of a run."""
+_RUN = ("explainer", "task", "split")
 
 
 @click.command()

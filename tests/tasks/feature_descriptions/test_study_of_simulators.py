@@ -142,8 +142,7 @@ def test_activations_on_other_windows_are_those_of_the_suite(
     assert lessons.ids.shape == lessons.activations.shape == (8, 19, 32)
     train, shipped = read_split(made.suite, "train"), arrays(made.suite, "train", "definitions")
     ids = train.own["ids"][3]
-    parts = importlib.import_module("simulator_lessons")
-    found = parts.pool_activations(made.suite, train, made.work, made.target, ids)
+    found = study.pool_activations(made.suite, train, made.work, made.target, ids)
     for row, query in enumerate(train.queries):
         layer = query.fields["layer"]
         folder = made.work / folder_of(layer, plain=query.kind == "token")
