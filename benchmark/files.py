@@ -21,13 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import (
-    IntegrityError,
-    IntrospectBenchError,
-    MissingPartError,
-    UsageError,
-    memory_ended,
-)
+from .errors import IntegrityError, IntrospectBenchError, MissingPartError, UsageError, memory_ended
 from .leftovers import beside
 
 if TYPE_CHECKING:
