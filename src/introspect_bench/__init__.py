@@ -83,3 +83,8 @@ def __getattr__(name: str) -> Any:
         if name in api.__all__:
             return getattr(api, name)
     raise AttributeError(f"module 'introspect_bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Every public name, also those not used yet: what an editor offers after a dot."""
+    return sorted({*globals(), *__getattr__("__all__")})

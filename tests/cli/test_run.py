@@ -121,6 +121,7 @@ def test_a_baseline_made_for_one_task_answers_that_one(call: Call) -> None:
 def test_every_public_name_is_there() -> None:
     for name in ib.__all__:
         assert getattr(ib, name)
+    assert set(ib.__all__) <= set(dir(ib))  # what an editor offers
     with pytest.raises(AttributeError, match="nobody"):
         _ = ib.nobody
 
