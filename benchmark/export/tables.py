@@ -197,7 +197,8 @@ def cell(name: str, metric: Mapping[str, Any]) -> str:
 
 def shown(name: str, value: float) -> str:
     """Return a metric's value as text: shares in per cent, all others as they are."""
-    return _number(value) if name in NUMBERS else _percent(value)
+    text = f"{_finite(value):.3f}" if name in NUMBERS else _percent(value)
+    return text if float(text) else text.removeprefix("-")
 
 
 def _apart(result: Mapping[str, Any]) -> str | None:
@@ -231,10 +232,6 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * _finite(share):.1f}"
-
-
-def _number(value: float) -> str:
-    return f"{_finite(value) + 0.0:.3f}".replace("-0.000", "0.000")
 
 
 def _finite(value: float) -> float:

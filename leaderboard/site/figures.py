@@ -118,16 +118,13 @@ def explain(metric: str) -> str:
 
 def shown(metric: str, value: float) -> str:
     """Return a value of a metric as text."""
-    text = table.shown(metric, value)
-    if not float(text):
-        text = text.removeprefix("-")
-    return text.replace("-", "\N{MINUS SIGN}")
+    return table.shown(metric, value).replace("-", "\N{MINUS SIGN}")
 
 
 def signed(metric: str, value: float) -> str:
     """Return a difference as text, with its sign."""
     text = shown(metric, value)
-    return text if text.startswith("\N{MINUS SIGN}") or not value else f"+{text}"
+    return f"+{text}" if value > 0 and float(text) else text  # what rounds to 0 has no sign
 
 
 def told_apart(difference: float, p: float) -> tuple[str, str]:

@@ -98,12 +98,7 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         draft = Path(work) / of_suite / identifier
         _write(draft, by_task, fields, None if notes is None else Path(notes))
-        for sibling in folder.parent.iterdir() if folder.parent.is_dir() else ():
-            if ENTRY_ID.fullmatch(sibling.name):  # a name may resemble another's, or a control's
-                beside = draft.parent / sibling.name
-                beside.mkdir(exist_ok=True)
-                if sibling.name == fields.vector_use:  # whose runs are looked at
-                    shutil.copytree(sibling, beside, dirs_exist_ok=True)
+        _stand_beside(draft, folder.parent, fields.vector_use)
         report = check_entry(draft, suite=suite)
         # the path that the user knows
         findings = [
@@ -124,6 +119,15 @@ def submit(
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
         warnings=tuple(findings),
     )
+
+
+def _stand_beside(draft: Path, entries: Path, control: str | None) -> None:
+    """Put others beside a draft: names, which its own may resemble, and its control whole."""
+    for entry in entries.iterdir() if entries.is_dir() else ():
+        if ENTRY_ID.fullmatch(entry.name):
+            (draft.parent / entry.name).mkdir(exist_ok=True)
+            if entry.name == control:
+                shutil.copytree(entry, draft.parent / entry.name, dirs_exist_ok=True)
 
 
 def read_text(path: Path) -> str:

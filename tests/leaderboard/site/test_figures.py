@@ -13,6 +13,7 @@ from introspect_bench.leaderboard.site.figures import (
     interval,
     short,
     shown,
+    signed,
 )
 
 
@@ -52,3 +53,19 @@ def test_bars_are_drawn_where_the_numbers_are() -> None:
     paths = bar(Estimate(value=0.5, low=0.25, high=0.75), axis)
     assert paths == {"value": "M60 1V9", "interval": "M40 5H80", "marks": "M20 2V8M100 2V8"}
     assert [heat(value, 0.2, 0.6) for value in (0.2, 0.4, 0.6, 0.9, 0.1)] == [0, 5, 10, 10, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "number"),
+    [
+        (0.00004, "0.0", "0.000"),
+        (-0.00004, "0.0", "0.000"),
+        (0.0, "0.0", "0.000"),
+        (0.25, "+25.0", "+0.250"),
+        (-0.25, "\N{MINUS SIGN}25.0", "\N{MINUS SIGN}0.250"),
+    ],
+)
+def test_what_rounds_to_0_has_no_sign(value: float, share: str, number: str) -> None:
+    assert signed("exact_match", value) == share
+    assert signed("matched_auroc", value) == number
+    assert shown("exact_match", value) == share.removeprefix("+")
