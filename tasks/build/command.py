@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,9 @@ def make_data(
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, progress=progress)
     described = describe(spec, folder)
+    if public is not None:
+        _check_target(public, described)
     name = spec.name.rpartition("/")[2].lower()
-    for key in ("weights_sha256", "tensors_sha256"):
-        if public is not None and public.manifest["target"].get(key) != described[key]:
-            raise UsageError(f"{public.root}: its target has another {key} than {spec.name}")
     order = Order(
         suite=name,
         task=task,
@@ -79,13 +79,8 @@ def make_data(
         order.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.write_error(order.out, error) from error
-    return order.out, make_suite(
-        order,
-        lambda: _load(folder, device),
-        lambda: _load_rounded(folder, device),
-        _summed(progress),
-        lambda: encoder(progress),
-    )
+    loads = (partial(one, folder, device) for one in (_load, _load_rounded))
+    return order.out, make_suite(order, *loads, _summed(progress), partial(encoder, progress))
 
 
 def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
@@ -116,6 +111,13 @@ def _public(suite: str, task: str) -> Suite:
     if public.describes:
         raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
     return public
+
+
+def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
+    """Refuse a fresh split for another target than the suite's."""
+    for name in ("weights_sha256", "tensors_sha256"):
+        if public.manifest["target"].get(name) != target[name]:
+            raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
 
 
 def _digest(order: Order) -> str:
