@@ -6,7 +6,7 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,15 +52,12 @@ def make_data(
     is full; IntegrityError: weights are corrupt; CheckFailedError: a self-test or a bar failed;
     nothing is frozen. If bars were missed it is a `NotFrozenError`, with the statistics.
     """
-    MakeOptions(**options)
-    version = get_task(task).version
-    _check_device(device)  # before anything is downloaded
+    version = _check_early(task, device, options)
     public = None if fresh_of is None else _public(fresh_of, task)
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, progress=progress)
     described = describe(spec, folder)
-    if public is not None:
-        _check_target(public, described)
+    _check_target(public, described)
     name = spec.name.rpartition("/")[2].lower()
     order = Order(
         suite=name,
@@ -113,10 +110,10 @@ def _public(suite: str, task: str) -> Suite:
     return public
 
 
-def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
+def _check_target(public: Suite | None, target: Mapping[str, Any]) -> None:
     """Refuse a fresh split for another target than the suite's."""
     for name in ("weights_sha256", "tensors_sha256"):
-        if public.manifest["target"].get(name) != target[name]:
+        if public is not None and public.manifest["target"].get(name) != target[name]:
             raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
 
 
@@ -136,6 +133,14 @@ def _digest(order: Order) -> str:
     if order.task == FEATURES:  # the journals of causal tasks serve all sizes
         identity["sizes"] = {key: str(value) for key, value in (order.sizes or {}).items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+
+
+def _check_early(task: str, device: str, options: Mapping[str, Any]) -> str:
+    """Refuse what needs no download to be refused; return the task's version."""
+    MakeOptions(**options)
+    version = get_task(task).version
+    _check_device(device)
+    return version
 
 
 def _check_device(name: str) -> None:
