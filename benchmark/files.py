@@ -11,7 +11,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -31,7 +30,6 @@ MAX_LINE_BYTES = 1 << 20  # Longest JSONL line, unless the caller sets another l
 MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
 MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
-_SPACE = " \t\n\r"  # What JSON may have around a value
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A string, also one without end, which costs no second look at it, or a bracket. Possessive
 # quantifiers: without them a long string costs memory for every character.
@@ -86,10 +84,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     if _nesting(data) > MAX_DEPTH:
         raise IntegrityError(f"{where}: nested deeper than {MAX_DEPTH} levels")
     try:
-        text = data.decode("utf-8").strip(_SPACE)
-        value, end = _DECODER.raw_decode(text)
-        if end < len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
+        value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{where}: not UTF-8 at byte {error.start}") from error
     except ValueError as error:
@@ -276,7 +271,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite_float(text: str) -> float:
     value = float(text)
-    if math.isinf(value):
+    if abs(value) == float("inf"):
         raise ValueError(f"number {text[:40]} is not finite")
     return value
 

@@ -48,7 +48,7 @@ class GroupWeights:
         """Sum whole numbers, (n_queries,), to (...)."""
         key = (column.dtype.char, column.tobytes())
         if key not in self._sums:
-            self._columns[key] = np.bincount(self.group, weights=column)
+            self._columns[key] = np.bincount(self.group, weights=column).astype(np.float64)
             self._sums[key] = self._product(self._columns[key])
         return self._sums[key]
 
