@@ -41,7 +41,7 @@ class Team:
             own: tuple[Any, IntrospectBenchError | None] = (work(), None)
         except IntrospectBenchError as error:
             own = (None, error)
-        from .backends.models.devices import gathered
+        from .backends.gather import gathered
 
         found = gathered(own)
         for _, failed in found:
