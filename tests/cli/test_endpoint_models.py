@@ -212,9 +212,10 @@ def test_openai_itself_is_known_and_its_models_count_tokens_otherwise() -> None:
 
 @pytest.mark.parametrize("longest", ["many", -1, [9], 0.5])
 def test_a_longest_reply_that_is_no_number_is_refused(longest: Any) -> None:
-    options: dict[str, Any] = {"max_new_tokens": None, "system": None}
+    fields = {"max_completion_tokens": longest}
+    options: dict[str, Any] = {"max_new_tokens": None, "system": None, "fields": fields}
     with pytest.raises(UsageError, match="give a whole number above 0"):
-        open_endpoint("openai:gpt", EndpointSpec(), fields={"max_tokens": longest}, **options)
+        open_endpoint("openai:gpt", EndpointSpec(), **options)
 
 
 def test_the_longest_reply_is_that_of_a_local_model() -> None:

@@ -1,12 +1,10 @@
-"""Devices and dtypes by name, models on several devices, values from several processes."""
+"""Names of devices and dtypes, and how a model that one device does not hold is spread out."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
 
 from ...errors import MissingPartError, UsageError
 from ...team import team
@@ -73,11 +71,4 @@ def placing(
         found["device_map"] = device_map or {"": device}
         config: Any = BitsAndBytesConfig
         found["quantization_config"] = config(**{f"load_in_{quantization}": True})
-    return found
-
-
-def gathered(own: Any) -> list[Any]:
-    """Every process's value by rank, in every process; all must call it."""
-    PartialState(cpu=not torch.cuda.is_available())  # joins the others, the first time
-    found: list[Any] = gather_object([own])
     return found
