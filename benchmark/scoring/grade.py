@@ -27,7 +27,11 @@ from .correct import group_numbers, is_right, of_kind
 from .judged import describe_result, description_table, grade_descriptions, shown_description
 from .scale import NoScaleError, scale_of
 
-SCHEMA = "introspect-bench/score/1"
+VERSIONS = {
+    "schema": "introspect-bench/score/1",
+    "metric_version": METRIC_VERSION,
+    "prompt_version": PROMPT_VERSION,
+}
 CALCULATOR = "baseline/calculator"  # Who carries out each query's intervention, as its runs name it
 LONGEST = 300  # Characters of an unreadable reply that are shown
 SEED = 0  # Seed of the bootstrap: fixed, so that an interval is a property of the run file
@@ -96,10 +100,9 @@ class Graded:
         part = partial(self._part, self.table(every), status)
         footer, header, counts = run.footer or {}, run.header, _counts(status)
         describes, bare = suite.describes, suite.describes and not suite.has_windows
+        margins = (margin_of(scored[row]) for row in kept)
         return {
-            "schema": SCHEMA,
-            "metric_version": METRIC_VERSION,
-            "prompt_version": PROMPT_VERSION,
+            **VERSIONS,
             "suite": suite.name,
             "task": task.name,
             "version": task.version,
@@ -123,9 +126,7 @@ class Graded:
             # ratings are all there is without windows
             "by_kind": {} if bare else _by(part, every, [one.query.kind for one in scored]),
             "by_layers": _by(part, kept, [layers_of(scored[row].query) for row in kept]),
-            "by_margin": {}
-            if describes
-            else _by(part, kept, [margin_of(scored[row]) for row in kept]),
+            "by_margin": {} if describes else _by(part, kept, margins),
             "by_distance": _by(part, every, map(distance_of, scored)) if describes else {},
             "descriptions": describe_result(scored, seed=SEED) if describes else None,
             "confidence": None if describes else self._confidence(),
