@@ -72,12 +72,10 @@ def make_data(
         **options,
     )
     order = replace(order, work=order.work / f"{name}-{task}-{_digest(order)}")
-    try:
-        order.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.write_error(order.out, error) from error
-    loads = (partial(one, folder, device) for one in (_load, _load_rounded))
-    return order.out, make_suite(order, *loads, _summed(progress), partial(encoder, progress))
+    _make_room(order.out)
+    load, rounded = (partial(one, folder, device) for one in (_load, _load_rounded))
+    report = _summed(progress)
+    return order.out, make_suite(order, load, rounded, report, partial(encoder, progress))
 
 
 def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
@@ -133,6 +131,13 @@ def _digest(order: Order) -> str:
     if order.task == FEATURES:  # the journals of causal tasks serve all sizes
         identity["sizes"] = {key: str(value) for key, value in (order.sizes or {}).items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+
+
+def _make_room(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.write_error(out, error) from error
 
 
 def _check_early(task: str, device: str, options: Mapping[str, Any]) -> str:
