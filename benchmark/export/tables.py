@@ -66,13 +66,16 @@ Cells = list[list[str]]
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """Return one Markdown table for each task and split, with a legend, ending in a line feed."""
-    blocks = []
+    blocks, above = [], ([""], [""])
     for title, cells, notes in _tables(results):
         # Only the first cell holds a stranger's text.
         rows = [[escape(row[0]), *row[1:]] for row in cells[1:]]
         lines = [f"### {escape(title)}", "", *lines_of(cells[0], rows)]
-        lines += ["", *notes] if notes else []
+        said = (title.split(" · ")[:3], notes)
+        if notes:
+            lines += ["", *(["Notes as above."] if said == above else notes)]
         blocks.append("\n".join(lines))
+        above = said
     return "\n\n".join([*blocks, LEGEND.replace("*", r"\*")]) + "\n"
 
 

@@ -24,6 +24,7 @@ from ..site.contrasts import (
 )
 from ..site.figures import LEVEL, difference, told_apart
 from ..site.matrix import Against, against_self, contestants_of
+from ..submissions.copies import OWN_ORG
 from .studies import Cell, Trial, cells_of, injection_tables, rates_table, trials_of
 from .trainings import Trainings, later_of, trainings_of, trainings_table
 
@@ -43,7 +44,7 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
 
 
 def _name(text: str) -> str:
-    return table.escape(table.clean(text))
+    return table.escape(table.clean(text.removeprefix(f"{OWN_ORG}/")))
 
 
 def _minus(row: Contrast) -> str:

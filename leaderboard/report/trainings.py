@@ -17,6 +17,7 @@ from ...benchmark.task import Task
 from ..site.contrasts import twin_of
 from ..site.figures import difference, told_apart
 from ..site.rows import Collected, ScoredEntry, made_from
+from ..submissions.copies import OWN_ORG
 
 SAID = (
     "Explainers that differ in nothing but the seed of their training. Other tables show the first "
@@ -121,4 +122,4 @@ def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:
 
 
 def _name(one: Trainings) -> str:
-    return table.escape(table.clean(one.names[0]))
+    return table.escape(table.clean(one.names[0].removeprefix(f"{OWN_ORG}/")))
