@@ -164,7 +164,7 @@ def _matrix(asked: Sequence[Contestant], away: dict[tuple[str, str], Against]) -
 
 
 def _partner(one: Contestant, asked: Sequence[Contestant]) -> Contestant | None:
-    """Return the equal self-explainer: that of the same seed, or else the first by its entry's id.
+    """Return the equal self-explainer: that of the same seed, or else the first by name.
 
     Not the best one: which of several seeds is best says nothing of privileged access.
     """
@@ -173,8 +173,8 @@ def _partner(one: Contestant, asked: Sequence[Contestant]) -> Contestant | None:
         other for other in asked if other.is_self and (other.column, other.suite.name) == where
     ]
 
-    def order(other: Contestant) -> tuple[bool, str]:
+    def order(other: Contestant) -> tuple[bool, str, str]:
         seeds = [each.run.header.explainer.settings.get("seed") for each in (one, other)]
-        return seeds[0] != seeds[1], other.found.entry.id
+        return seeds[0] != seeds[1], other.found.name, other.found.entry.id
 
     return min(filter(one.equals, selves), key=order, default=None)
