@@ -254,7 +254,7 @@ def main(words: Sequence[str] | None = None) -> None:
     name = options.target or suite.manifest["target"]["name"]
     target = Base(name=name, folder=find_model(name).directory)
     given = dict(word.split("=", 1) for word in options.set)
-    if unknown := sorted(given.keys() - asdict(Plan()).keys() - SETTINGS.as_json().keys()):
+    if unknown := sorted(given.keys() - asdict(Plan()).keys() - asdict(SETTINGS).keys()):
         parser.error(f"--set {unknown[0]}: no such setting")
     plan, settings = changed(Plan(), given), changed(SETTINGS, given)
     lessons = make_lessons(suite, options.work, load_target_model(target.folder), plan)
@@ -264,7 +264,7 @@ def main(words: Sequence[str] | None = None) -> None:
     found = {
         "base": base.name,
         "plan": asdict(plan),
-        "training": settings.as_json(),
+        "training": asdict(settings),
         "seconds": round(sum(row["seconds"] for row in steps), 1),
         "loss": round(float(np.mean([row["loss"] for row in steps[-50:]])), 4),
     }
