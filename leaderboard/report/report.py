@@ -24,9 +24,8 @@ from ..site.contrasts import (
 )
 from ..site.figures import LEVEL, difference, told_apart
 from ..site.matrix import Against, against_self, contestants_of
-from ..submissions.copies import OWN_ORG
 from .studies import Cell, Trial, cells_of, injection_tables, rates_table, trials_of
-from .trainings import Trainings, later_of, trainings_of, trainings_table
+from .trainings import Trainings, later_of, short_name, trainings_of, trainings_table
 
 
 def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
@@ -37,18 +36,14 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     lines = [said, "", table.bar([*head, "told apart"])]
     lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
-        names = map(_name, (row.first, row.second))
+        names = map(short_name, (row.first, row.second))
         cells = [row.task, title(row.metric), *names, row.why, _text(row.metric, row)]
         lines.append(table.bar([*cells, *told_apart(row.value, row.p)]))
     return "\n".join(lines)
 
 
-def _name(text: str) -> str:
-    return table.escape(table.clean(text.removeprefix(f"{OWN_ORG}/")))
-
-
 def _minus(row: Contrast) -> str:
-    return f"{_name(row.first)} minus {_name(row.second)}"
+    return f"{short_name(row.first)} minus {short_name(row.second)}"
 
 
 def _text(metric: str, found: Contrast | PartDifference | None) -> str:

@@ -1,4 +1,4 @@
-"""Explainers trained more than once: the same recipe from other seeds, and how far they differ."""
+"""Explainers trained more than once by one recipe, as from other seeds: how far they differ."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from ..site.rows import Collected, ScoredEntry, made_from
 from ..submissions.copies import OWN_ORG
 
 SAID = (
-    "Explainers that differ in nothing but the seed of their training. Other tables show the first "
-    "of each recipe, by name and not by score; here are all. Differences are between means over "
-    "trainings, with Welch's 95 % interval and p over trainings: what other seeds would give on "
-    "these queries; p is corrected over this table."
+    "Explainers of one organisation whose run files say the same recipe and other weights; what "
+    "else differs, such as the seed, is in their entries. Other tables show the first of each "
+    "recipe, by name and not by score; here are all. Differences are between means over "
+    "trainings, with Welch's 95 % interval and p over trainings: what other trainings would "
+    "give on these queries; p is corrected over this table."
 )
 
 
@@ -45,7 +46,9 @@ def trainings_of(collected: Sequence[Collected]) -> list[Trainings]:
             if entry.entry.fields.kind == "trained" and entry.ranked and not entry.shuffled:
                 same.setdefault(_recipe(entry, one, tasks), []).append(entry)
         for entries in same.values():
-            if len({_weights(entry) for entry in entries}) == len(entries) > 1:
+            # neither the same weights twice nor one name submitted anew is a second training
+            weights, names = {_weights(one) for one in entries}, {one.name for one in entries}
+            if len(weights) == len(names) == len(entries) > 1:
                 asked = (task for name, task in tasks.items() if name in entries[0].runs)
                 found += [_trainings(task, entries) for task in asked]
     return found
@@ -99,7 +102,7 @@ def _scores(one: Trainings, metric: str) -> list[str]:
     own = one.values[metric]
     each = ", ".join(shown(metric, value) for value in own)
     ends = [shown(metric, value) for value in (fmean(own), stdev(own))]
-    return [one.task, title(metric), _name(one), each, *ends]
+    return [one.task, title(metric), short_name(one.names[0]), each, *ends]
 
 
 def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:
@@ -115,11 +118,16 @@ def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:
         value = fmean(first) - fmean(second)
         ends = [] if test is None else map(float, test.confidence_interval(0.95))
         text = difference(metric, value, ends)
-        names = [_name(one), _name(other), f"{len(first)} and {len(second)} trainings"]
+        names = [
+            short_name(one.names[0]),
+            short_name(other.names[0]),
+            f"{len(first)} and {len(second)} trainings",
+        ]
         rows.append([one.task, title(metric), *names, text, *told_apart(value, p)])
     head = ["task", "metric", "explainer", "minus", "of", "difference", "p (Holm)", "told apart"]
     return ["\n".join(table.lines_of(head, rows, names=5))] if rows else []
 
 
-def _name(one: Trainings) -> str:
-    return table.escape(table.clean(one.names[0].removeprefix(f"{OWN_ORG}/")))
+def short_name(name: str) -> str:
+    """Return an explainer's name, escaped; our own without the organisation."""
+    return table.escape(table.clean(name.removeprefix(f"{OWN_ORG}/")))

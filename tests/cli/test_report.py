@@ -268,3 +268,11 @@ def test_one_training_submitted_twice_is_no_second(submissions: Path) -> None:
             same = edit(weights_sha256={"adapter.safetensors": "ab" * 32})
             folder = forge(folder, same, name=path.name)
     assert "## Several trainings" not in ib.board_report(submissions, suite="toy")
+
+
+def test_an_explainer_submitted_anew_is_no_second_training(submissions: Path) -> None:
+    for name in ("nearest-neighbour", "constant"):
+        as_model(folder_of(submissions, name), name="one")
+    page = ib.board_report(submissions, suite="toy")
+    assert "## Several trainings" not in page
+    assert section(page, "Scores").count("| a-model #") == 4  # both entries, two tasks
