@@ -188,3 +188,13 @@ def test_a_table_of_fewer_queries_than_are_asked_says_why_once() -> None:
     for show in (plain, markdown):
         assert show(rows).count("Queries: 200 of the 1,456 that are asked; the others are of") == 1
         assert "Queries:" not in show([result("a", 0.5)])
+
+
+def test_notes_are_said_once_for_the_classes_of_a_task() -> None:
+    words, replays = result("a", 0.5), result("b", 0.5, access="replays")
+    page = markdown([words, replays, result("c", 0.5, task="other")])
+    assert page.count("Floor (best null model") == 2
+    assert page.count("Notes as above.") == 1
+    other = {"scale": {"floor": 0.2, "ceiling": 1.0, "floor_of": "another"}}
+    page = markdown([words, {**replays, "reference": {**replays["reference"], **other}}])
+    assert page.count("Floor (best null model") == 2
