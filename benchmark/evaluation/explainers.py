@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache import Progress
-from ..errors import IntrospectBenchError, UsageError
+from ..errors import IntrospectBenchError, MissingPartError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.fetch import prepare_target
 from ..models.targets import TargetSpec, find_name, home_folder, named_targets
@@ -28,8 +28,9 @@ from ..registry import BASELINE, REFERENCE, find_baseline, installed, provided_b
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
+from ..team import team
 from .objects import code_of, declared_identity, object_card
-from .spec import SPREAD, RunSpec
+from .spec import VLLM, RunSpec
 from .text_models import ENDPOINT, LM_EVAL, TEXT_KINDS, check_endpoint, check_lm_eval
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
@@ -128,8 +129,13 @@ def check_model(request: RunSpec, task: Task) -> None:
     if model.startswith(CUSTOM):
         check_custom(model)
         return
-    if request.explainer_args:
-        raise UsageError("explainer arguments are for py:module:Class and openai:NAME models only")
+    if request.engine == VLLM:
+        _check_vllm(request)
+    elif request.explainer_args:
+        raise UsageError(
+            "explainer arguments are for py:module:Class and openai:NAME models and --engine vllm "
+            "only"
+        )
     if model.startswith(LM_EVAL):
         check_lm_eval(request, task)
     elif model.startswith(BASELINE):
@@ -139,6 +145,17 @@ def check_model(request: RunSpec, task: Task) -> None:
         provided_baselines().reference_folder(model.removeprefix(REFERENCE))
     else:
         find_name(model)
+
+
+def _check_vllm(request: RunSpec) -> None:
+    """Refuse what vLLM cannot do, by the options alone."""
+    if importlib.util.find_spec("vllm") is None:
+        raise MissingPartError("--engine vllm needs vLLM; pip install 'introspect-bench[vllm]'")
+    if team().size > 1 or request.device_map is not None or request.quantization is not None:
+        raise UsageError(
+            "vLLM places and packs weights itself, in one process: give its own arguments, such as "
+            "--explainer-args tensor_parallel_size=2"
+        )
 
 
 def load_explainer(
@@ -218,7 +235,9 @@ def _load_local(
         decoding=request.decoding if request.protocol is None else GREEDY,
         target=None if target is None else target.name,
         **request.generation,
-        **{name: getattr(request, name) for name in SPREAD},
+        device_map=request.device_map,
+        quantization=request.quantization,
+        vllm=request.explainer_args if request.engine == VLLM else None,
         progress=progress,
     )
     folder = home_folder(model)

@@ -135,7 +135,7 @@ def _check_options(request: RunSpec) -> None:
         "--max-new-tokens, --thinking and --system are for local language models only": (
             generated and not local
         ),
-        "--device-map and --quantization are for local language models only": (
+        "--device-map, --engine and --quantization are for local language models only": (
             spread and (text or not local)
         ),
         "a base is for adapters of local models only": request.base is not None and not local,

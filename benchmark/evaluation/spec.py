@@ -30,8 +30,13 @@ LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1  # Largest number that a run file ca
 # Whether this machine has the device is found out when a model is loaded on it.
 _DEVICE = re.compile("auto|(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
-# Fields for local models that say where weights go, and their values
-SPREAD = {"device_map": ("auto", "balanced", "sequential"), "quantization": ("8bit", "4bit")}
+VLLM = "vllm"
+# Fields for local models that say where weights go and what runs them, and their values
+SPREAD = {
+    "device_map": ("auto", "balanced", "sequential"),
+    "quantization": ("8bit", "4bit"),
+    "engine": (VLLM,),
+}
 GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
 PROTOCOLS = ("paper",)
@@ -58,6 +63,7 @@ class RunSpec:
     dtype: str = "auto"  # Of a local model's weights; `auto`: float32 on CPU, else bfloat16
     device_map: str | None = None  # `auto`: spread a local model over all devices
     quantization: str | None = None  # Of a local model's weights: `8bit` or `4bit`
+    engine: str | None = None  # `vllm` decodes a local model's replies; None: this package
     batch_size: int | None = None  # Prompts in one batch; `AUTO_BATCH_SIZE` if None
     seed: int = 0  # Chooses the solved queries that are shown
     shots: int | None = None  # Solved queries to show; None for the baseline's own number, or none
@@ -78,7 +84,7 @@ class RunSpec:
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
     protocol: str | None = None  # `paper`: ask in the words of arXiv:2511.08579, and end as there
-    # Of a `py:module:Class`; or fields of an endpoint's requests
+    # Of a `py:module:Class` or of vLLM; or fields of an endpoint's requests
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     endpoint: EndpointSpec | None = None  # Of `openai:NAME`: its server, and limits
     judge: bool = True  # Have descriptions judged once all are there

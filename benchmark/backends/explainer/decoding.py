@@ -59,6 +59,9 @@ class Decoder:
         self._shared = False
         self.engine = self._choose_engine()
 
+    def check_injection(self) -> None:
+        """Refuse an injection that this engine cannot do; it does all."""
+
     def head(self, encoded: Encoded) -> Head:
         """Read the tokens that questions share."""
         if not self._shared or not encoded.ids:
@@ -72,7 +75,7 @@ class Decoder:
     def first_logits(self, head: Head, questions: Rows) -> Tensor:
         """Logits of the first reply token, float32 (n_questions, vocabulary)."""
         logits = self._prefill(head, questions, 1)[0]
-        check_finite(logits, partial(_token, questions, 0))
+        check_finite(logits, partial(token_name, questions, 0))
         return logits
 
     def greedy(
@@ -116,7 +119,7 @@ class Decoder:
         for turn in range(store.room):
             left = [place for place, row in enumerate(stored) if row in growing]
             asked = [questions[row] for row in stored]
-            check_finite(logits, partial(_token, asked, turn), left)
+            check_finite(logits, partial(token_name, asked, turn), left)
             tokens = logits.argmax(dim=-1)
             for place, row in enumerate(stored):
                 if turn < len(begun[row]):
@@ -259,7 +262,8 @@ class Decoder:
         )
 
 
-def _token(questions: Rows, turn: int, row: int) -> str:
+def token_name(questions: Rows, turn: int, row: int) -> str:
+    """What an error calls a token of a reply, `turn` from 0."""
     return f"query {questions[row].name}, token {turn + 1} of the reply"
 
 

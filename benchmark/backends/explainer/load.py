@@ -38,6 +38,7 @@ from .declared import (
 from .families import Family, find_family
 from .local import LocalExplainer
 from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
+from .vllm_decoder import open_llm
 
 SPREAD = ("device_map", "quantization")  # options of `load_local` that `devices.placing` takes
 
@@ -212,14 +213,16 @@ def load_local(
     family: str | None = None,
     target: str | None = None,
     base: str | None = None,
+    vllm: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> tuple[LocalExplainer, ExplainerCard]:
     """Load a folder, hub id or target name as an explainer; an adapter names its `base` model.
 
     Options are fields of `local.Options`; where they say nothing of injection or decoding,
-    `explainer.json` does. `family` (or `selfie-adapter:FILE`) is told from the checkpoint if None.
-    The tokenizer of `target` counts positions in texts if vectors enter at quoted tokens.
+    `explainer.json` does. `vllm` are arguments of vLLM's `LLM`, if it decodes. `family` (or
+    `selfie-adapter:FILE`) is told from the checkpoint if None. The tokenizer of `target` counts
+    positions in texts if vectors enter at quoted tokens.
     """
     where = usable_device(device)
     spread = {name: options.pop(name, None) for name in SPREAD}
@@ -230,8 +233,11 @@ def load_local(
     options["injection"] = opened.injection
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     options.setdefault("thresholds", opened.thresholds)
+    told = {name: value for name, value in spread.items() if value is not None}
+    if vllm is not None:
+        options["llm"], told["vllm"] = open_llm(opened.model, opened.hashes, place.directory, vllm)
     explainer = LocalExplainer(
-        opened.model if weights.placing else opened.model.to(where),
+        opened.model if weights.placing or vllm is not None else opened.model.to(where),
         opened.tokenizer,
         learned=opened.learned,
         family=opened.family,
@@ -244,8 +250,6 @@ def load_local(
         kind="local",
         revision=place.revision,
         weights_sha256=opened.hashes,
-        settings=explainer.settings()
-        | opened.about
-        | {name: value for name, value in spread.items() if value is not None},
+        settings=explainer.settings() | opened.about | told,
     )
     return explainer, card

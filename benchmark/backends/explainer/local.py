@@ -24,6 +24,7 @@ from .chat import Encoded, Encoder
 from .decision import likeliest_opening, verdict_by, verdict_tokens
 from .decoding import Begin, Decoder, Head, Written
 from .families import Family, FamilyEncoder
+from .vllm_decoder import VllmDecoder
 
 MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
 MAX_THINKING_TOKENS = 1024  # the same with thinking
@@ -45,6 +46,7 @@ class Options:
     openings: Sequence[str] = ()  # the one whose first token is likeliest begins a reply
     decoding: str = GREEDY  # one of `DECODINGS`
     thresholds: Mapping[str, float] = field(default_factory=dict)  # by task, see `decision.py`
+    llm: Any = None  # a `vllm.LLM` that decodes, see `vllm_decoder.py`
     # Texts of which each ends a reply; None: it ends with the first line that can be an answer
     stops: Sequence[str] | None = None
     progress: Progress = silent  # told if memory ends
@@ -55,6 +57,10 @@ class Options:
         if self.thinking and self.decoding != GREEDY:
             raise UsageError(
                 f"decoding {self.decoding} leaves no room for thinking; choose {GREEDY}"
+            )
+        if self.llm is not None and (self.decoding != GREEDY or self.openings):
+            raise UsageError(
+                f"vLLM decodes greedily; leave decoding {self.decoding} to this package"
             )
         if any(n is not None and n < 1 for n in (self.batch_size, self.max_new_tokens)):
             raise UsageError("batch size and longest reply are at least 1")
@@ -102,7 +108,8 @@ class LocalExplainer:
         self.batch_size, self.decoding = asked.batch_size or AUTO_BATCH_SIZE, asked.decoding
         self._room = Room(self.batch_size, fixed=asked.batch_size is not None, tell=asked.progress)
         self.injector = Injector(model, chosen, self.learned.used_by(chosen))
-        self.decoder = Decoder(model, self.injector, max_new_tokens=self.max_new_tokens)
+        self._stop = stop_tokens(model, tokenizer)
+        self.decoder = self._make_decoder(asked.llm)
         config = model.config.get_text_config()
         self.d_model: int = config.hidden_size
         self.max_length: int | None = getattr(config, "max_position_embeddings", None)
@@ -110,10 +117,15 @@ class LocalExplainer:
         self._opening_ids = [self.encoder.reply_ids(opening) for opening in self.openings]
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
-        self._stop = stop_tokens(model, tokenizer)
         bare = UNSTOPPED in (getattr(model.config, "architectures", None) or ())
         self.stops = () if asked.stops is not None and bare else asked.stops
         self._heads: OrderedDict[tuple[Any, ...], Head] = OrderedDict()
+
+    def _make_decoder(self, llm: Any) -> Decoder:
+        longest = {"max_new_tokens": self.max_new_tokens}
+        if llm is None:
+            return Decoder(self.model, self.injector, **longest)
+        return VllmDecoder(self.model, self.injector, llm=llm, stop=self._stop, **longest)
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts that share template, instructions and shots, in order."""
@@ -197,6 +209,7 @@ class LocalExplainer:
         """Refuse vectors of another width than this explainer takes, unless they are left out."""
         if not self.encoder.use_vectors:
             return
+        self.decoder.check_injection()
         maps = self.injector.injection.projection
         if maps is not None and d_target != maps.d_target:
             raise UsageError(

@@ -139,6 +139,12 @@ SERVER = "A model behind an endpoint"
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")
 @option("--device-map", title=LOCAL, metavar="auto", help="Spread the model over all devices.")
 @option("--quantization", title=LOCAL, metavar="8bit|4bit", help="Pack its weights (bitsandbytes).")
+@option(
+    "--engine",
+    title=LOCAL,
+    metavar="vllm",
+    help="Let vLLM decode; vectors enter at the input embedding (--injection embedding) alone.",
+)
 @grouped(
     SERVER,
     "--endpoint",
@@ -177,7 +183,8 @@ SERVER = "A model behind an endpoint"
     "arguments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Argument of a py:module:Class, or field of an endpoint's requests; may be repeated.",
+    help="Argument of a py:module:Class or of vLLM, or field of an endpoint's requests; may be "
+    "repeated.",
 )
 @config_option(MORE)
 @grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
