@@ -49,7 +49,7 @@ class Tasks(Protocol):
     ) -> Mapping[str, bool]:
         """By query, whether its judges find again what a run says."""
 
-    def paper_task(self, task: Task, *, chat: bool) -> Task:
+    def paper_task(self, task: Task, *, chat: bool, zero_shot: bool = False) -> Task:
         """A task that asks in the words of arXiv:2511.08579."""
 
     def shipped_texts(self, target: str) -> list[str]:

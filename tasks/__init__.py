@@ -61,11 +61,11 @@ def judge_again(path: Path, task: Task, suite: Suite, **options: Any) -> Mapping
     return again(path, task, suite, **options)
 
 
-def paper_task(task: Task, *, chat: bool) -> Task:
+def paper_task(task: Task, *, chat: bool, zero_shot: bool = False) -> Task:
     """A task that asks in the words of arXiv:2511.08579, see `paper.paper_prompts`."""
     from .paper.paper_prompts import paper_task as asked
 
-    return asked(task, chat=chat)
+    return asked(task, chat=chat, zero_shot=zero_shot)
 
 
 def shipped_texts(target: str) -> list[str]:

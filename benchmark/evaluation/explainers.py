@@ -30,7 +30,7 @@ from ..suite.suite import Suite
 from ..task import Task
 from ..team import team
 from .objects import code_of, declared_identity, object_card
-from .spec import VLLM, RunSpec
+from .spec import PAPER, VLLM, RunSpec
 from .text_models import ENDPOINT, LM_EVAL, TEXT_KINDS, check_endpoint, check_lm_eval
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
@@ -229,7 +229,7 @@ def _load_local(
         use_vectors=not request.no_vector,
         injection=request.injection,
         task=task.name,
-        family=request.family or request.protocol,
+        family=request.family if request.protocol is None else PAPER,
         stops=None if request.protocol is None else PAPER_STOPS,
         base=request.base,
         decoding=request.decoding if request.protocol is None else GREEDY,

@@ -28,7 +28,7 @@ from .explainers import (
     load_explainer,
 )
 from .predict import make_header, predict
-from .spec import SPREAD, RunSpec
+from .spec import PAPER, SPREAD, ZERO_SHOT, RunSpec
 from .text_models import TEXT_MODELS
 
 
@@ -148,7 +148,7 @@ def _check_options(request: RunSpec) -> None:
         raise UsageError(f"{request.model}: {said}")
     if request.base is not None:
         find_name(request.base)
-    if request.protocol is not None and request.family not in (None, request.protocol):
+    if request.protocol is not None and request.family not in (None, PAPER):
         raise UsageError(f"family {request.family} is not that of the paper's protocol")
 
 
@@ -180,7 +180,8 @@ def _predict(
 def prompt_spec(request: RunSpec, task: Task, suite: Suite, *, chat: bool = True) -> PromptSpec:
     """Return what the prompts of one task depend on; `chat`: whether there is a chat template."""
     if request.protocol is not None:
-        task = provided_tasks().paper_task(task, chat=chat)
+        zero_shot = request.protocol == ZERO_SHOT
+        task = provided_tasks().paper_task(task, chat=chat, zero_shot=zero_shot)
     shots = request.shots
     if shots is None:
         shots = find_baseline(request.model).shots if request.model.startswith(BASELINE) else 0

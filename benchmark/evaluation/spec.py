@@ -39,7 +39,8 @@ SPREAD = {
 }
 GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
-PROTOCOLS = ("paper",)
+PAPER, ZERO_SHOT = "paper", "paper-zero-shot"
+PROTOCOLS = (PAPER, ZERO_SHOT)
 
 # Values of `--injection`
 INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
@@ -83,7 +84,9 @@ class RunSpec:
     max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
-    protocol: str | None = None  # `paper`: ask in the words of arXiv:2511.08579, and end as there
+    # `paper`: ask in the words of arXiv:2511.08579, and end as there; `paper-zero-shot`: in those
+    # it has for models that were not trained
+    protocol: str | None = None
     # Of a `py:module:Class` or of vLLM; or fields of an endpoint's requests
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     endpoint: EndpointSpec | None = None  # Of `openai:NAME`: its server, and limits

@@ -98,7 +98,7 @@ class Generation:
     max_new_tokens: int | None = None  # Longest reply of a local model, in tokens of its own
     thinking: bool | None = None  # Whether replies of a local model begin with thinking
     system: str | None = None  # Text before the instructions of a local model's prompts
-    # Whose prompts and ends of replies: `paper`; without it the benchmark's own
+    # Whose prompts and ends of replies: `paper`, `paper-zero-shot`; without it the benchmark's own
     protocol: str | None = None
 
 

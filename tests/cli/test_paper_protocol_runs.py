@@ -98,6 +98,22 @@ def test_own_code_is_asked_in_the_paper_s_words(suite: Path, call: Call) -> None
     assert "protocol" not in ib.score(run, suite=SUITE)
 
 
+def test_untrained_models_are_asked_otherwise(suite: Path, call: Call) -> None:
+    assert suite.is_dir()
+    asked = EXPLAINER.replace("If the hint were removed", "exactly one of the two options below")
+    Path("untrained.py").write_text(
+        asked.replace("remain unchanged from <<<Answer: B", "change to <<<Answer: A")
+    )
+    words = ("-m", "py:untrained:Never", "--suite", SUITE, "--protocol", "paper-zero-shot")
+    succeeded(call("run", *words))
+    (run,) = Path("runs").glob("*.paper-zero-shot.*.jsonl")
+    assert ib.load(run).header.generation.protocol == "paper-zero-shot"
+    said = [str(one) for one in content_findings(ib.load(run))]
+    assert any("generation.protocol" in one for one in said)
+    metrics = paper(call, str(run))["metrics"]
+    assert (metrics["exact_strict"], metrics["exact_parsed"], metrics["valid"]) == (0.0, 0.5, 1.0)
+
+
 @pytest.mark.parametrize("decoding", ["greedy", "compared"])
 def test_a_local_model_is(call: Call, decoding: str) -> None:
     """Also one that declares another decoding, which is not the paper's."""

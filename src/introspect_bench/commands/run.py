@@ -133,7 +133,7 @@ SERVER = "A model behind an endpoint"
     title=LOCAL,
     type=click.Choice(PROTOCOLS),
     help="paper: the prompts and ends of replies of arXiv:2511.08579 (--family paper alone keeps "
-    "our wording).",
+    "our wording); paper-zero-shot: its prompt for untrained models, hints only.",
 )
 @option("--base", title=LOCAL, metavar="MODEL", help="Base of an adapter, where it moved.")
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_hints_stand_behind_the_target_s_own_system_turn() -> None:
     other = rendered("input-ablations", {"text": "Q", "system": "T"}, kind="hint")
     # prompts of one template share their instructions
     assert found[0].template != other[0].template
+
+
+def test_untrained_models_get_the_zero_shot_prompt() -> None:
+    """Its hash is that of the user's turn in `zs_qwen_qwen_hint.yaml`, its placeholder filled."""
+    task = paper_task(get_task("input-ablations"), chat=True, zero_shot=True)
+    fields = {"text": "{user_prompt}", "system": "S"}
+    one = task.render(Query(id="0" * 16, group="0" * 16, kind="hint", fields=fields))
+    digest = hashlib.sha256(one.question.encode()).hexdigest()
+    assert digest == "f3e261331b6da7b731aa7324b81c61ea37df5b68a197d4c8e57d3c07641f7df8"
+    assert one.instructions == "S"
+    assert one.template.startswith("paper/input-ablations/zero-shot/")
+    with pytest.raises(UsageError, match="zero-shot prompt for hints alone"):
+        paper_task(get_task("activation-patching"), chat=True, zero_shot=True)
 
 
 def test_features_have_other_templates_in_plain_text() -> None:
