@@ -28,16 +28,18 @@ from .studies import Cell, Trial, cells_of, injection_tables, rates_table, trial
 from .trainings import Trainings, later_of, short_name, trainings_of, trainings_table
 
 
-def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
+def contrast_table(
+    rows: Sequence[Contrast], said: str, nothing: str, *, because: bool = True
+) -> str:
     """Return a sentence and a table of differences, or what to say if there are none."""
     if not rows:
         return nothing
-    head = ["task", "metric", "explainer", "minus", "because", "difference", "p (Holm)"]
-    lines = [said, "", table.bar([*head, "told apart"])]
-    lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
+    head = ["task", "metric", "explainer", "minus", *(["because"] if because else [])]
+    lines = [said, "", table.bar([*head, "difference", "p (Holm)", "told apart"])]
+    lines.append(table.bar(["---"] * len(head) + ["---:"] * 2 + ["---"]))
     for row in rows:
-        names = map(short_name, (row.first, row.second))
-        cells = [row.task, title(row.metric), *names, row.why, _text(row.metric, row)]
+        cells = [row.task, title(row.metric), *map(short_name, (row.first, row.second)), row.why]
+        cells = [*cells[: len(head)], _text(row.metric, row)]
         lines.append(table.bar([*cells, *told_apart(row.value, row.p)]))
     return "\n".join(lines)
 
@@ -54,11 +56,13 @@ def _text(metric: str, found: Contrast | PartDifference | None) -> str:
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
     """Return differences, then scores, by layers and by kind, one table a task."""
+    results = [row for row in results if _is_split(row)]
     if not results:
-        return "There is no trained explainer yet."
+        return "No trained explainer sees vectors and has a headline above 0 yet."
     blocks = [
-        "Differences from above and scores, on parts of the queries. Parts are small and many: "
-        "intervals are wider, and no test was made."
+        "Differences from above, and scores of explainers that see vectors and whose headline's "
+        "interval excludes 0, on parts of the queries. Parts are small and many: intervals are "
+        "wider, and no test was made."
     ]
     for task in sorted({row["task"] for row in results}):
         own = [row for row in rows if row.task == task]
@@ -66,6 +70,12 @@ def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> 
         for heading in PARTS:
             blocks += [_differences(own, heading), _scores(scored, heading)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _is_split(result: Mapping[str, Any]) -> bool:
+    """Whether the scores of parts are shown."""
+    low, high = result["overall"]["metrics"][result["headline"]]["interval_95"] or (0.0, 0.0)
+    return not table.is_control(result["explainer"]) and not low <= 0 <= high
 
 
 def _differences(rows: Sequence[Contrast], heading: str) -> str:
@@ -189,14 +199,15 @@ def report(
         *(["## Several trainings", trainings_table(trainings, pairs)] if trainings else []),
         "## Against baselines",
         contrast_table(
-            beaten, BEATEN, "There is no pair of a trained self-explainer and a baseline yet."
+            beaten,
+            BEATEN,
+            "There is no pair of a trained self-explainer and a baseline yet.",
+            because=False,
         ),
         "## By layers and kinds",
         parts_of([*use, *access], trained),
-        "## How vectors enter",
-        injection_tables(study),
-        "## Learning rates",
-        rates_table(rates),
+        *(["## How vectors enter", injection_tables(study)] if study else []),
+        *(["## Learning rates", rates_table(rates)] if rates else []),
         "## Beside the paper",
         _beside(use, access),
     ]

@@ -72,8 +72,6 @@ def _read_cell(path: Path, suite: str | None) -> Cell:
 
 def injection_tables(cells: Sequence[Cell]) -> str:
     """Return a table for each task and split, the best first."""
-    if not cells:
-        return "No runs of an injection study were given."
     blocks = [
         "Explainers that were trained alike on a part of the training split and differ in where "
         "vectors enter, at what length and in how many tokens; single runs, best first. The loss, "
@@ -143,8 +141,6 @@ def _trial(path: Path) -> tuple[Trial, object]:
 
 def rates_table(trials: Sequence[Trial]) -> str:
     """Return one row a recipe and one column a learning rate, the lowest loss of a row in bold."""
-    if not trials:
-        return "No trainings at several learning rates were given."
     rates = sorted({trial.rate for trial in trials})
     rows = []
     for name in sorted({trial.name for trial in trials}):

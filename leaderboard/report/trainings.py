@@ -85,8 +85,7 @@ def later_of(found: Sequence[Trainings]) -> set[str]:
 
 def trainings_table(found: Sequence[Trainings], pairs: Sequence[tuple[str, str]]) -> str:
     """Return scores by training, and differences between recipes some of whose trainings pair."""
-    head = ["task", "metric", "explainer", "each training", "mean", "deviation"]
-    rows = [_scores(one, metric) for one in found for metric in one.values]
+    scores = [_scores(found, task) for task in dict.fromkeys(one.task for one in found)]
     gaps = [
         (one, other, metric)
         for one in found
@@ -95,14 +94,24 @@ def trainings_table(found: Sequence[Trainings], pairs: Sequence[tuple[str, str]]
         for metric in one.values
         if metric in other.values
     ]
-    return "\n\n".join([SAID, "\n".join(table.lines_of(head, rows, names=3)), *_gaps(gaps)])
+    return "\n\n".join([SAID, *scores, *_gaps(gaps)])
 
 
-def _scores(one: Trainings, metric: str) -> list[str]:
-    own = one.values[metric]
-    each = ", ".join(shown(metric, value) for value in own)
-    ends = [shown(metric, value) for value in (fmean(own), stdev(own))]
-    return [one.task, title(metric), short_name(one.names[0]), each, *ends]
+def _scores(found: Sequence[Trainings], task: str) -> str:
+    """Return a task's recipes with mean, standard deviation and each training, metric by metric."""
+    own = [one for one in found if one.task == task]
+    metrics = list(dict.fromkeys(metric for one in own for metric in one.values))
+    rows = [
+        [short_name(one.names[0]), *(_spread(one, metric) for metric in metrics)] for one in own
+    ]
+    return "\n".join(table.lines_of([task, *map(title, metrics)], rows))
+
+
+def _spread(one: Trainings, metric: str) -> str:
+    if (own := one.values.get(metric)) is None:
+        return table.NOTHING
+    mean, deviation, *each = (shown(metric, v) for v in (fmean(own), stdev(own), *own))
+    return f"{mean} ± {deviation} ({', '.join(each)})"
 
 
 def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:

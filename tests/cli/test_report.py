@@ -15,7 +15,7 @@ from tiny_submissions import edit, folder_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.leaderboard.report.report import report
+from introspect_bench.leaderboard.report.report import parts_of, report
 from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
 from introspect_bench.leaderboard.site.contrasts import Contrast
 
@@ -28,7 +28,9 @@ def test_without_trained_entries_it_says_so(submissions: Path) -> None:
     page = ib.board_report(submissions, suite="toy")
     assert "No entry names a control yet." in section(page, "What the vectors are worth")
     assert "There is no self-explainer" in section(page, "Privileged access")
-    assert "There is no trained explainer yet." in section(page, "By layers and kinds")
+    assert "No trained explainer sees vectors and has a headline above 0 yet." in section(
+        page, "By layers and kinds"
+    )
     assert "| acme/" not in page
     assert "baseline/constant" in section(page, "Scores")
 
@@ -56,7 +58,9 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
         page, "Beside the paper"
     )
     parts = section(page, "By layers and kinds")
-    assert "| a-model #" in parts
+    assert "| a-model | " in parts
+    assert "‡" not in parts  # of a control the difference alone is shown
+    assert parts.count("| a-model") == 1
     one, other = (score["by_layers"] for score in scores)
     metric = "balanced_exact_match"
     gains = [
@@ -120,7 +124,7 @@ def test_a_self_explainer_is_set_against_baselines_of_its_class(submissions: Pat
     beaten = section(page, "Against baselines")
     for task in (PATCHING, ABLATIONS):
         (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
-        assert "| acme/constant | acme/nearest-neighbour | not trained |" in row
+        assert "| acme/constant | acme/nearest-neighbour |" in row
     assert "acme/unchanged" not in beaten  # it runs the target
 
 
@@ -194,6 +198,14 @@ def test_a_difference_replicates_if_it_is_above_0_and_told_apart() -> None:
     assert said(0.1, 0.01, why="rotated twin") == ""  # no other model, as the paper's is
 
 
+@pytest.mark.parametrize(("low", "shown"), [(-0.01, False), (0.0, False), (0.01, True)])
+def test_parts_are_of_explainers_above_0(submissions: Path, low: float, shown: bool) -> None:
+    path = folder_of(submissions, "nearest-neighbour") / f"{PATCHING}.jsonl"
+    result = ib.score(path, suite="toy")
+    result["overall"]["metrics"][result["headline"]]["interval_95"] = [low, 0.5]
+    assert (f"| {PATCHING}, balanced exact match by layers |" in parts_of([], [result])) == shown
+
+
 def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:
     weights = {"adapter.safetensors": "a" * 64}
     for name, more in (("constant", {}), ("unchanged", {"shuffled_vectors": True})):
@@ -228,8 +240,9 @@ def test_trainings_of_one_recipe_stand_together(submissions: Path) -> None:
         result = ib.score(folder_of(submissions, name) / f"{PATCHING}.jsonl", suite="toy")
         own.append(100 * result["overall"]["metrics"][metric]["value"])
     each = ", ".join(f"{value:.1f}" for value in own)
-    row = f"| {PATCHING} | balanced exact match | acme/constant | {each} | {np.mean(own):.1f} | "
-    assert f"{row}{np.std(own, ddof=1):.1f} |" in found
+    assert f"| {PATCHING} | balanced exact match | " in found
+    row = f"| acme/constant | {np.mean(own):.1f} ± {np.std(own, ddof=1):.1f} ({each}) | "
+    assert row in found
     # only the first training stands elsewhere
     elsewhere = page.replace(found, "")
     assert "acme/constant | acme/unchanged | no vectors" in elsewhere
@@ -242,7 +255,7 @@ def test_recipes_are_compared_over_trainings() -> None:
     one = Trainings("t", ("a/x", "a/y", "a/z"), {"exact_match": (0.247, 0.225, 0.231)})
     other = Trainings("t", ("a/u", "a/v", "a/w"), {"exact_match": (0.076, 0.09, 0.083)})
     table = trainings_table([one, other], [("a/y", "a/v")])
-    assert "| t | exact match | a/x | 24.7, 22.5, 23.1 | 23.4 | 1.1 |" in table
+    assert "| a/x | 23.4 ± 1.1 (24.7, 22.5, 23.1) |" in table
     squares = [np.var(values.values["exact_match"], ddof=1) / 3 for values in (one, other)]
     degrees = sum(squares) ** 2 / sum(square**2 / 2 for square in squares)
     half = 100 * t.ppf(0.975, degrees) * np.sqrt(sum(squares))
