@@ -56,9 +56,8 @@ def _text(metric: str, found: Contrast | PartDifference | None) -> str:
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
     """Return differences, then scores, by layers and by kind, one table a task."""
-    results = [row for row in results if _is_split(row)]
     if not results:
-        return "No trained explainer sees vectors and has a headline above 0 yet."
+        return "There is no trained explainer yet."
     blocks = [
         "Differences from above, and scores of explainers that see vectors and whose headline's "
         "interval excludes 0, on parts of the queries. Parts are small and many: intervals are "
@@ -66,7 +65,7 @@ def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> 
     ]
     for task in sorted({row["task"] for row in results}):
         own = [row for row in rows if row.task == task]
-        scored = [row for row in results if row["task"] == task]
+        scored = [row for row in results if row["task"] == task and _is_split(row)]
         for heading in PARTS:
             blocks += [_differences(own, heading), _scores(scored, heading)]
     return "\n\n".join(block for block in blocks if block)

@@ -28,9 +28,7 @@ def test_without_trained_entries_it_says_so(submissions: Path) -> None:
     page = ib.board_report(submissions, suite="toy")
     assert "No entry names a control yet." in section(page, "What the vectors are worth")
     assert "There is no self-explainer" in section(page, "Privileged access")
-    assert "No trained explainer sees vectors and has a headline above 0 yet." in section(
-        page, "By layers and kinds"
-    )
+    assert "There is no trained explainer yet." in section(page, "By layers and kinds")
     assert "| acme/" not in page
     assert "baseline/constant" in section(page, "Scores")
 
@@ -60,7 +58,6 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     parts = section(page, "By layers and kinds")
     assert "| a-model | " in parts
     assert "‡" not in parts  # of a control the difference alone is shown
-    assert parts.count("| a-model") == 1
     one, other = (score["by_layers"] for score in scores)
     metric = "balanced_exact_match"
     gains = [
@@ -68,8 +65,6 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
         for name, part in other.items()
     ]
     assert f"balanced exact match, difference by layers | because | {' | '.join(other)} |" in parts
-    sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
-    assert f"| {PATCHING}, balanced exact match by layers | {sizes} |" in parts
     start = "| acme/nearest-neighbour minus acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
@@ -203,7 +198,9 @@ def test_parts_are_of_explainers_above_0(submissions: Path, low: float, shown: b
     path = folder_of(submissions, "nearest-neighbour") / f"{PATCHING}.jsonl"
     result = ib.score(path, suite="toy")
     result["overall"]["metrics"][result["headline"]]["interval_95"] = [low, 0.5]
-    assert (f"| {PATCHING}, balanced exact match by layers |" in parts_of([], [result])) == shown
+    sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in result["by_layers"].items())
+    head = f"| {PATCHING}, balanced exact match by layers | {sizes} |"
+    assert (head in parts_of([], [result])) == shown
 
 
 def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:
