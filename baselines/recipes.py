@@ -72,6 +72,14 @@ REPLAYED = Injection(mode="replay", scaling="natural")
 """The same in a copy that begins the explainer's turn, from which it goes on as the target did."""
 EIGHT = Injection(slots=8)
 """Eight tokens stand in for a vector."""
+GEMMA_TURNS = (
+    "{{ bos_token }}{% for m in messages %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+    "{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+"""Chat template for Gemma's base models, which have none, in the marks of turns that they know: so
+that they are asked in the form that the target is."""
 LENS = "input-lens"
 """Start of maps that show a vector as the explainer's own tokens."""
 PLAIN: Mapping[str, Any] = {
@@ -167,7 +175,7 @@ def _main(chosen: str) -> tuple[ReferenceSpec, ...]:
             role="control",
             summary="As smollm2-self, from another model.",
             base="gemma3-270m",
-            training=mapped,
+            training={**mapped, "chat_template": GEMMA_TURNS},
         ),
     )
 
@@ -206,6 +214,7 @@ MAIN = (
         role="control",
         summary="As smollm2-input-lens, from another model, which sees tokens of its own.",
         base="gemma3-270m",
+        training={**_LENS.training, "chat_template": GEMMA_TURNS},
     ),
 )
 """Explainers of the board and their controls."""

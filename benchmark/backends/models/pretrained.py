@@ -60,8 +60,8 @@ def whole_model(
     return model
 
 
-def load_tokenizer(directory: Path) -> Any:
-    """Load the tokenizer of a model."""
+def load_tokenizer(directory: Path, *, chat_template: str | None = None) -> Any:
+    """Load the tokenizer of a model, with a chat template for one that has none."""
     if not any(any(directory.glob(pattern)) for pattern in VOCABULARIES):
         raise MissingPartError(
             f"{directory} holds no tokenizer, such as tokenizer.json; save it beside the weights"
@@ -69,6 +69,10 @@ def load_tokenizer(directory: Path) -> Any:
     tokenizer = from_folder(AutoTokenizer, directory)
     with files.reading(directory, "a folder whose tokenizer works"):
         tokenizer("A text.")
+    if chat_template is not None:
+        if tokenizer.chat_template:
+            raise UsageError(f"{directory} has a chat template; leave --chat-template out")
+        tokenizer.chat_template = chat_template
     return tokenizer
 
 

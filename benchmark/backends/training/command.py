@@ -93,7 +93,7 @@ def _planned(
     n_seen = settings.epochs * sum(n_train(request, suite) for _, suite in suites)
     evaluations, few = checks(n_seen, suites, options.get("evaluations"))
     settings = replace(settings, evaluations=evaluations)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, chat_template=request.chat_template)
     target = named_target(suites[0][1])
     name = None if target is None else target.name
     counts = target_tokenizer(name, settings.injection, progress)
@@ -203,6 +203,7 @@ def _about(
         "vectors": not request.no_vector,
         "package": provenance.package()["version"],
         **({"projection": dict(projecting.about)} if projecting.about else {}),
+        **({} if request.chat_template is None else {"chat_template": request.chat_template}),
     }
 
 

@@ -42,6 +42,7 @@ class TrainSpec:
     no_vector: bool = False  # leave vectors out, as a control
     injection: Injections | None = None  # the default where nothing is said
     projection: str = "none"  # one of `STARTS`: maps into the base model's width
+    chat_template: str | None = None  # its text, for a base without one; in Jinja
     align: Path | str | None = None  # texts, one a line; None: what the target wrote
     target: str | None = None  # target to align with; the suite's own if None
     device: str = "cpu"  # a torch device

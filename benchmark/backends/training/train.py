@@ -201,9 +201,11 @@ def bfloat16_is_faster(device: str) -> bool:
 
 
 def _write(folder: Path, model: Any, training: Training) -> None:
+    template = training.request.chat_template
+    if template is not None or training.settings.method == "full":
+        load_tokenizer(training.base, chat_template=template).save_pretrained(folder)
     if training.settings.method == "full":
         model.save_pretrained(folder)
-        load_tokenizer(training.base).save_pretrained(folder)
         return
     name, base = training.base_name, locate(training.base_name)
     where = {"base_model_name_or_path": base.id if isinstance(base, HubId) else name}

@@ -86,6 +86,13 @@ WITH_RECIPE = {
     help="Start from a changed copy of the base (a control): in a rotated basis, where it computes "
     "the same, or with random weights.",
 )
+@click.option(
+    "--chat-template",
+    type=click.File(encoding="utf-8"),
+    callback=lambda _context, _option, file: file and file.read(),
+    metavar="FILE",
+    help="Template of turns, in Jinja, for a base without one; the explainer keeps it.",
+)
 @injection_options(VECTORS)
 @grouped(
     VECTORS,

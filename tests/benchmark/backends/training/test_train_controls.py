@@ -85,3 +85,29 @@ def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
     (folder / "explainer.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match="expected twin with kind and seed"):
         load_local(str(folder))
+
+
+TURNS = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}<s>reply: "
+
+
+def test_a_base_without_a_chat_template_can_be_given_one(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="has a chat template; leave --chat-template out"):
+        train(base, suites, tmp_path / "other", chat_template=TURNS)
+    (base / "chat_template.jinja").unlink()
+    asked = {"tasks": [PATCHING], "split": "mini", "suite": str(suites)}
+    plain = train(base, suites, tmp_path / "plain", tasks=[PATCHING], epochs=1)
+    folder = train(
+        base, suites, tmp_path / "turns", tasks=[PATCHING], epochs=1, chat_template=TURNS
+    )
+    for path, form in ((plain, "plain"), (folder, "chat")):
+        (run,) = ib.run(str(path), **asked, output=tmp_path / f"runs-{form}")
+        assert run.header.explainer.settings["prompt_form"] == form
+    about = json.loads((folder / "explainer.json").read_text())["training"]["about"]
+    assert about["chat_template"] == TURNS
+    assert json.loads((plain / "explainer.json").read_text())["training"]["about"].keys() == (
+        about.keys() - {"chat_template"}
+    )
+    with pytest.raises(UsageError, match="holds a training with another lessons"):
+        train(base, suites, folder, tasks=[PATCHING], epochs=1)
