@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,7 @@ def test_a_base_without_a_chat_template_can_be_given_one(
 ) -> None:
     with pytest.raises(UsageError, match="has a chat template; leave --chat-template out"):
         train(base, suites, tmp_path / "other", chat_template=TURNS)
+    base = Path(shutil.copytree(base, tmp_path / "base"))
     (base / "chat_template.jinja").unlink()
     asked = {"tasks": [PATCHING], "split": "mini", "suite": str(suites)}
     plain = train(base, suites, tmp_path / "plain", tasks=[PATCHING], epochs=1)
