@@ -197,12 +197,7 @@ def report(
         contrast_table(access, ACCESS, "There is no self-explainer and no equal of it yet."),
         *(["## Several trainings", trainings_table(trainings, pairs)] if trainings else []),
         "## Against baselines",
-        contrast_table(
-            beaten,
-            BEATEN,
-            "There is no pair of a trained self-explainer and a baseline yet.",
-            because=False,
-        ),
+        contrast_table(beaten, BEATEN, "There is no such pair yet.", because=False),
         "## By layers and kinds",
         parts_of([*use, *access], trained),
         *(["## How vectors enter", injection_tables(study)] if study else []),

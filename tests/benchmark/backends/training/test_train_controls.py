@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_a_base_without_a_chat_template_can_be_given_one(
         train(base, suites, tmp_path / "other", chat_template=TURNS)
     base = Path(shutil.copytree(base, tmp_path / "base"))
     (base / "chat_template.jinja").unlink()
-    asked = {"tasks": [PATCHING], "split": "mini", "suite": str(suites)}
+    asked: dict[str, Any] = {"tasks": [PATCHING], "split": "mini", "suite": str(suites)}
     plain = train(base, suites, tmp_path / "plain", tasks=[PATCHING], epochs=1)
     folder = train(
         base, suites, tmp_path / "turns", tasks=[PATCHING], epochs=1, chat_template=TURNS
