@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -141,5 +142,6 @@ def open_llm(
         except Exception as error:  # many kinds, from other processes too
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise MissingPartError(f"vLLM cannot load {directory}: {lines[0][:400]}") from error
-    decoder_layers(model).to("meta")
+    with suppress(UsageError):  # layers that cannot be told apart stay
+        decoder_layers(model).to("meta")
     return llm, {"version": __version__, **arguments}

@@ -20,8 +20,10 @@ from tiny_models import make_model, make_tokenizer, save_model
 from tiny_prompts import make_prompts
 from transformers import AutoModelForCausalLM
 
+from introspect_bench.benchmark.backends.explainer import vllm_decoder
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.evaluation.explainers import check_model
@@ -139,9 +141,21 @@ class TestReplies:
         assert_equal(replies(explainer), replies(ours))
         assert card.settings["engine"] == "vllm"
         assert card.settings["vllm"] == {"version": "0.0"}
+        assert next(decoder_layers(explainer.model).parameters()).is_meta
         blind = explainer.without_vectors().complete(make_prompts())
         assert [one.text for one in blind] != [one.text for one in replies(explainer)]
         assert_equal(blind, replies(ours.without_vectors()))
+
+    def test_layers_that_cannot_be_told_apart_stay(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_: Any) -> None:
+            raise UsageError("its decoder layers cannot be told apart")
+
+        monkeypatch.setattr(vllm_decoder, "decoder_layers", refuse)
+        ours, _ = load_local(str(folder), max_new_tokens=8)
+        explainer, _ = load_local(str(folder), max_new_tokens=8, vllm={})
+        assert_equal(replies(explainer), replies(ours))
 
     def test_a_stop_token_ends_them(self, folder: Path) -> None:
         tokenizer = make_tokenizer()
