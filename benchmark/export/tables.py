@@ -168,14 +168,10 @@ def _row(result: Mapping[str, Any]) -> list[str]:
     return [str(overall["n"]), f"{without:.1f}", *cells]
 
 
-def is_control(explainer: Mapping[str, Any]) -> bool:
-    """Whether an explainer of a result got no vectors, or those of other queries."""
-    return bool(explainer["no_vector"] or explainer.get("shuffled_vectors"))
-
-
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
     """Return an explainer's name with its marks, decoding if not greedy, and training queries."""
-    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * is_control(explainer) + more
+    control = explainer["no_vector"] or explainer.get("shuffled_vectors")
+    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
     trained = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
     return f"{clean(explainer['name'])}{decoding}{trained}{' ' if marks else ''}{marks}"

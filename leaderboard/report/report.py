@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,9 @@ from ..site.contrasts import (
     contrasts,
     controls,
     corrected,
-    parts_between,
-    twin_of,
 )
 from ..site.figures import LEVEL, difference, told_apart
-from ..site.matrix import Against, against_self, contestants_of
+from ..site.matrix import against_self, contestants_of
 from .studies import Cell, Trial, cells_of, injection_tables, rates_table, trials_of
 from .trainings import Trainings, later_of, short_name, trainings_of, trainings_table
 
@@ -55,26 +53,19 @@ def _text(metric: str, found: Contrast | PartDifference | None) -> str:
 
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
-    """Return differences, then scores, by layers and by kind, one table a task."""
+    """Return differences, or else scores, by layers and by kind, one table a task."""
     if not results:
         return "There is no trained explainer yet."
     blocks = [
-        "Differences from above, and scores of explainers that see vectors and whose headline's "
-        "interval excludes 0, on parts of the queries. Parts are small and many: intervals are "
-        "wider, and no test was made."
+        "Differences from above on parts of the queries, scores where there is none. Parts are "
+        "small and many: intervals are wider, and no test was made."
     ]
     for task in sorted({row["task"] for row in results}):
         own = [row for row in rows if row.task == task]
-        scored = [row for row in results if row["task"] == task and _is_split(row)]
+        scored = [row for row in results if row["task"] == task]
         for heading in PARTS:
-            blocks += [_differences(own, heading), _scores(scored, heading)]
+            blocks.append(_differences(own, heading) or _scores(scored, heading))
     return "\n\n".join(block for block in blocks if block)
-
-
-def _is_split(result: Mapping[str, Any]) -> bool:
-    """Whether the scores of parts are shown."""
-    low, high = result["overall"]["metrics"][result["headline"]]["interval_95"] or (0.0, 0.0)
-    return not table.is_control(result["explainer"]) and not low <= 0 <= high
 
 
 def _differences(rows: Sequence[Contrast], heading: str) -> str:
@@ -83,7 +74,11 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
         return ""
     names = sorted({name for row in rows for name in row.parts[heading]})
     metric = _titles(rows[0].metric, heading, names)
-    head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
+    sizes = [
+        _sized(name, {r.parts[heading][name].n for r in rows if name in r.parts[heading]})
+        for name in names
+    ]
+    head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *sizes]
     lines = []
     for row in rows:
         cells = [_text(row.metric, row.parts[heading].get(name)) for name in names]
@@ -98,8 +93,7 @@ def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
         return ""
     head = [f"{rows[0]['task']}, {_titles(rows[0]['headline'], heading, names)} by {heading}"]
     for name in names:
-        sizes = sorted({row[part][name]["n"] for row in rows if name in row[part]})
-        head.append(f"{name} (n = {' or '.join(map(str, sizes))})")
+        head.append(_sized(name, {row[part][name]["n"] for row in rows if name in row[part]}))
     labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
     lines = []
     for row, label in zip(rows, labels, strict=True):
@@ -110,6 +104,10 @@ def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
         ]
         lines.append([table.escape(label), *cells])
     return "\n".join(table.lines_of(head, lines))
+
+
+def _sized(name: str, sizes: Iterable[int]) -> str:
+    return f"{name} (n = {' or '.join(map(str, sorted(sizes)))})"
 
 
 def _metric(headline: str, heading: str, name: str) -> str:
@@ -154,8 +152,8 @@ USE = (
 )
 ACCESS = (
     "Each self-explainer minus its equals: explainers of the same target and access class "
-    "with the same decoding, number of training queries and recipe, paired on the same "
-    "queries. A rotated twin computes the same function in other coordinates."
+    "with the same decoding, prompt form, number of training queries and recipe, paired on the "
+    "same queries. A rotated twin computes the same function in other coordinates."
 )
 BEATEN = (
     "Each self-explainer minus every baseline of its access class that can give more than "
@@ -250,7 +248,7 @@ def board_report(
     records of trainings that differ in their learning rate.
     """
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
-    trainings = trainings_of(collected)
+    trainings, asked = trainings_of(collected), contestants_of(collected)
     later = later_of(trainings)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
@@ -269,7 +267,7 @@ def board_report(
     page = report(
         results,
         corrected(use),
-        [_to_self(one) for one in against_self(contestants_of(collected))],
+        [row for one in against_self(asked, use_cache=use_cache) for row in one.rows],
         corrected(beaten),
         trained=trained,
         trainings=trainings,
@@ -279,21 +277,3 @@ def board_report(
     if output is not None:
         write_bytes_atomic(Path(output), page.encode())
     return page
-
-
-def _to_self(found: Against) -> Contrast:
-    """The self-explainer minus the other: the page's difference, the other way round."""
-    own, other, away = found.own, found.other, found.value
-    interval = None if away.low is None or away.high is None else (-away.high, -away.low)
-    twin = twin_of(other.found)
-    return Contrast(
-        task=own.task.name,
-        metric=own.task.headline,
-        first=own.found.name,
-        second=other.found.name,
-        why=f"{twin} twin" if twin else "another model",
-        value=-away.value,
-        interval_95=interval,
-        p=found.p,
-        parts=parts_between(own.run, other.run, own.task, own.suite),
-    )

@@ -43,7 +43,8 @@ MAX_LOG_BYTES = 64 << 20  # longest list of merges that is read
 def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
     """Return the board with the queries of each suite and task; `collect` takes the options."""
     collected = collect(root, **options)
-    worth = worths(collected, use_cache=options.get("use_cache", True))
+    use_cache = options.get("use_cache", True)
+    worth = worths(collected, use_cache=use_cache)
     tables = list(map(_suite_board, collected, worth))
     sheets = [sheet for pair in zip(collected, tables, strict=True) for sheet in _sheets(*pair)]
     board = Board(
@@ -51,7 +52,7 @@ def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
         metric_version=METRIC_VERSION,
         prompt_version=PROMPT_VERSION,
         suites=tuple(tables),
-        matrices=access_matrices(collected),
+        matrices=access_matrices(collected, use_cache=use_cache),
     )
     return board, tuple(sheets)
 

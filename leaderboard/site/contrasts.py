@@ -104,7 +104,7 @@ def contrasts(found: Collected, pairs: Sequence[Pair], *, use_cache: bool = True
             for metric in (task.headline,) if beaten else task.metrics:
                 if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
                     continue
-                row = _contrast(pair, task, suite, metric, use_cache=use_cache)
+                row = contrast(pair, task, suite, metric, use_cache=use_cache)
                 if row and not beaten and metric == task.headline:
                     row = replace(row, parts=parts_between(first, second, task, suite))
                 rows += [row] if row else []
@@ -121,9 +121,10 @@ def _comparable(pair: Pair, task: Task) -> bool:
     return task.uses_vector and ours == theirs
 
 
-def _contrast(
+def contrast(
     pair: Pair, task: Task, suite: Suite, metric: str, *, use_cache: bool
 ) -> Contrast | None:
+    """Compare a pair by one metric, its p not corrected; None where one of the two has none."""
     first, second = (one.runs[task.name] for one in pair[:2])
     columns = [getattr(run.table, one.name) for run in (first, second) for one in fields(run.table)]
     answers = [files.sha256_bytes(column.tobytes()) for column in columns]

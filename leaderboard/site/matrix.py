@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.records import RANKED
-from ...benchmark.scoring.compare import draws, fixed_verdict, recipe
+from ...benchmark.scoring.compare import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..submissions.checks import SPLIT
 from .board import Access, Estimate, Matrix, estimate_of
+from .contrasts import Contrast, Pair, contrast, corrected, parts_between, twin_of
 from .rows import Collected, ScoredEntry, is_target, made_from
 from .scored import ScoredRun
 
@@ -63,8 +63,15 @@ class Against:
 
     other: Contestant
     own: Contestant  # the self-explainer
-    value: Estimate  # the first's score minus the second's
-    p: float  # two-sided, of swapping whole groups, after Holm's correction over all of these
+    # The second's score minus the first's: the headline, then what is of one truth class; p after
+    # Holm's correction over all rows of all pairs
+    rows: tuple[Contrast, ...]
+
+    @property
+    def value(self) -> Estimate:
+        """The first's headline minus the second's."""
+        row = self.rows[0]
+        return Estimate.of(-row.value, row.interval_95 and tuple(-x for x in row.interval_95[::-1]))
 
 
 def contestants_of(suites: Sequence[Collected]) -> list[Contestant]:
@@ -106,26 +113,31 @@ def _contestants(collected: Collected, task: Task, suite: Suite, access: str) ->
     return ordered[:MAX_ROWS]
 
 
-def against_self(asked: Sequence[Contestant]) -> list[Against]:
+def against_self(asked: Sequence[Contestant], *, use_cache: bool = True) -> list[Against]:
     """Set every explainer that has an equal among the self-explainers against it."""
-    pairs = []
-    for one in asked:
-        partner = None if one.is_self else _partner(one, asked)
-        if partner is None:
-            continue
-        rng = draws(one.suite, one.task, SPLIT)
-        seen = compare(one.run.table, partner.run.table, one.task.headline, rng=rng)
-        if seen.value is not None and seen.p_permutation is not None:
-            away = Estimate.of(seen.value, seen.interval_95)
-            pairs.append(Against(other=one, own=partner, value=away, p=seen.p_permutation))
-    corrected = adjust([pair.p for pair in pairs], "holm")
-    return [replace(pair, p=p) for pair, p in zip(pairs, corrected, strict=True)]
+    pairs = [
+        Against(other=one, own=own, rows=_rows(own, one, use_cache=use_cache))
+        for one in asked
+        if not one.is_self and (own := _partner(one, asked)) is not None
+    ]
+    rows = iter(corrected([row for pair in pairs for row in pair.rows]))
+    return [replace(pair, rows=tuple(islice(rows, len(pair.rows)))) for pair in pairs]
 
 
-def access_matrices(suites: Sequence[Collected]) -> tuple[Matrix, ...]:
+def _rows(own: Contestant, other: Contestant, *, use_cache: bool) -> tuple[Contrast, ...]:
+    twin, task, suite = twin_of(other.found), own.task, own.suite
+    pair = Pair(own.found, other.found, f"{twin} twin" if twin else "another model")
+    metrics = [task.headline, *(name for name in task.metrics if name.endswith("changed"))]
+    found = (contrast(pair, task, suite, metric, use_cache=use_cache) for metric in metrics)
+    first, *rest = (row for row in found if row)
+    return replace(first, parts=parts_between(own.run, other.run, task, suite)), *rest
+
+
+def access_matrices(suites: Sequence[Collected], *, use_cache: bool = True) -> tuple[Matrix, ...]:
     """Return the matrix of each task and access class that a model-made explainer has answered."""
     asked = contestants_of(suites)
-    away = {(one.other.found.entry.id, one.other.task.name): one for one in against_self(asked)}
+    pairs = against_self(asked, use_cache=use_cache)
+    away = {(one.other.found.entry.id, one.other.task.name): one for one in pairs}
     tasks = dict.fromkeys(one.task.name for one in asked)
     columns = [(task, access) for task in tasks for access in RANKED]
     parts = ([one for one in asked if one.column == column] for column in columns)
@@ -147,7 +159,7 @@ def _matrix(asked: Sequence[Contestant], away: dict[tuple[str, str], Against]) -
                 score=one.score,
                 is_self=one.is_self,
                 to_self=against.value if against else None,
-                p=against.p if against else None,
+                p=against.rows[0].p if against else None,
                 equal=against.own.found.entry.id if against else "",
             )
         )

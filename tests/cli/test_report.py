@@ -15,7 +15,7 @@ from tiny_submissions import edit, folder_of
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.leaderboard.report.report import parts_of, report
+from introspect_bench.leaderboard.report.report import report
 from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
 from introspect_bench.leaderboard.site.contrasts import Contrast
 
@@ -56,15 +56,18 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
         page, "Beside the paper"
     )
     parts = section(page, "By layers and kinds")
+    # scores of parts are shown where there is no difference
+    assert f"| {PATCHING}, balanced exact match by layers |" not in parts
+    assert f"| {ABLATIONS}, " in parts
     assert "| a-model | " in parts
-    assert "‡" not in parts  # of a control the difference alone is shown
     one, other = (score["by_layers"] for score in scores)
     metric = "balanced_exact_match"
     gains = [
         100 * (one[name]["metrics"][metric]["value"] - part["metrics"][metric]["value"])
         for name, part in other.items()
     ]
-    assert f"balanced exact match, difference by layers | because | {' | '.join(other)} |" in parts
+    sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
+    assert f"balanced exact match, difference by layers | because | {sizes} |" in parts
     start = "| acme/nearest-neighbour minus acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
@@ -82,8 +85,11 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     forge(as_model(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
     access = section(ib.board_report(submissions, suite="toy"), "Privileged access")
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
-    assert len(rows) == 1
-    assert "| acme/constant | acme/nearest-neighbour | rotated twin |" in rows[0]
+    said = [row.split(" | ")[1:5] for row in rows]
+    pair = ["acme/constant", "acme/nearest-neighbour", "rotated twin"]
+    # the headline, and what is of one truth class
+    titles = ["balanced exact match", "exact, changed", "exact, unchanged", "content, changed"]
+    assert said == [[title, *pair] for title in titles]
 
 
 @pytest.mark.parametrize(
@@ -191,16 +197,6 @@ def test_a_difference_replicates_if_it_is_above_0_and_told_apart() -> None:
     assert said(-0.1, 0.06).endswith("| not shown: not told apart |")
     assert said(-0.1, 0.01).endswith("| no: the opposite |")
     assert said(0.1, 0.01, why="rotated twin") == ""  # no other model, as the paper's is
-
-
-@pytest.mark.parametrize(("low", "shown"), [(-0.01, False), (0.0, False), (0.01, True)])
-def test_parts_are_of_explainers_above_0(submissions: Path, low: float, shown: bool) -> None:
-    path = folder_of(submissions, "nearest-neighbour") / f"{PATCHING}.jsonl"
-    result = ib.score(path, suite="toy")
-    result["overall"]["metrics"][result["headline"]]["interval_95"] = [low, 0.5]
-    sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in result["by_layers"].items())
-    head = f"| {PATCHING}, balanced exact match by layers | {sizes} |"
-    assert (head in parts_of([], [result])) == shown
 
 
 def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:
