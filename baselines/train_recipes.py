@@ -12,6 +12,7 @@ from ..benchmark.cache import Progress, silent
 from ..benchmark.errors import UsageError
 from ..benchmark.evaluation.run import run
 from ..benchmark.evaluation.spec import RunSpec
+from ..benchmark.models.targets import has_chat_template
 from ..benchmark.runs.run import Run
 from ..benchmark.suite.select import tasks_of
 from ..benchmark.suite.subset import Amount
@@ -81,6 +82,11 @@ def _recipe(spec: ReferenceSpec, request: RecipeRequest) -> dict[str, Any]:
     recipe = {**spec.training, **request.settings}
     if spec.no_vector:
         recipe.pop("projection", None)  # there is nothing to be mapped
+    if request.base is not None and "chat_template" in recipe:
+        from ..benchmark.backends.explainer.load import find_model
+
+        if has_chat_template(find_model(request.base).directory):
+            del recipe["chat_template"]  # the recipe's is for a base without one
     if not any(task.reading for task, _ in tasks_of(request.suite, tasks)):
         recipe.pop("reading", None)
     return {

@@ -30,7 +30,7 @@ from ..suite.suite import Suite
 from ..task import Task
 from ..team import team
 from .objects import code_of, declared_identity, object_card
-from .spec import PAPER, VLLM, RunSpec
+from .spec import PAPER, VLLM, VLLM_KEPT, RunSpec
 from .text_models import ENDPOINT, LM_EVAL, TEXT_KINDS, check_endpoint, check_lm_eval
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
@@ -156,6 +156,12 @@ def _check_vllm(request: RunSpec) -> None:
             "vLLM places and packs weights itself, in one process: give its own arguments, such as "
             "--explainer-args tensor_parallel_size=2"
         )
+    if request.decoding not in (None, GREEDY):
+        raise UsageError(
+            f"vLLM decodes greedily; leave decoding {request.decoding} to this package"
+        )
+    if wrong := sorted(request.explainer_args.keys() & VLLM_KEPT):
+        raise UsageError(f"--explainer-args: {wrong[0]} of vLLM can't be chosen")
 
 
 def load_explainer(

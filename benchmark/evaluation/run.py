@@ -74,13 +74,13 @@ def _run_all(
             loaded = load_explainer(request, task, suite, progress)
             if isinstance(loaded[0], Priced):
                 stack.callback(loaded[0].close)
+        asked = asked_by(request, task, *loaded)
         if task.uses_vector and not request.no_vector:
             try:
-                check_width(loaded[0], suite)
+                check_width(asked[0], suite)
             except UsageError as error:
                 refused.append(f"{task.name}: {error}")
                 continue
-        asked = asked_by(request, task, *loaded)
         new = request.resume == "overwrite" or not team().first
         before = 0 if new else _n_rows(request.path(task, suite))
         chat = getattr(getattr(asked[0], "encoder", None), "chat", True)

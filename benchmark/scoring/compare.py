@@ -245,9 +245,17 @@ def recipe(header: Header, task: Task, *, vectors: bool = True) -> dict[str, Any
         "decoding": decoding_of(explainer.settings).get("decoding", GREEDY),
         "n_train": n_train(settings, task.name),
         "threshold": task.name in (settings.get("verdict_thresholds") or {}),
-        "settings": {key: one for key, one in settings.items() if key not in NOT_RECIPE},
+        "settings": _fixed(settings),
     }
     return found | ({"injection": _entering(settings.get("injection"))} if vectors else {})
+
+
+def _fixed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that two runs must share: of vLLM its arguments, such as how weights are packed."""
+    found = {key: one for key, one in settings.items() if key not in NOT_RECIPE}
+    if isinstance(vllm := found.get("vllm"), Mapping):
+        found["vllm"] = {key: one for key, one in vllm.items() if key != "version"}
+    return {key: one for key, one in found.items() if key != "vllm" or one}
 
 
 def fixed_verdict(header: Header, suite: Suite, metric: str) -> bool:

@@ -14,6 +14,7 @@ from tiny_training import make_base
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.baselines import recipes as references
+from introspect_bench.baselines import train_recipes
 from introspect_bench.baselines.recipes import (
     CHOSEN,
     MAIN,
@@ -164,6 +165,25 @@ def test_a_reference_without_weights_says_how_to_train_it(
         reference_folder("smollm2-self")
     with pytest.raises(UsageError, match="unknown reference 'nobody': choose from smollm2-self"):
         ib.run("reference/nobody", split="mini")
+
+
+@pytest.mark.parametrize("name", ["gemma3-270m", "gemma3-270m-input-lens"])
+def test_a_recipe_s_chat_template_is_for_a_base_without_one(
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def train(_base: str, folder: Path, **options: Any) -> Path:
+        given.append(options)
+        return folder
+
+    monkeypatch.setattr(train_recipes, "train", train)
+    bare = Path(shutil.copytree(base, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    for folder in (bare, base):
+        options: dict[str, Any] = {"base": str(folder), "suite": str(suites), "tasks": [PATCHING]}
+        train_recipes.train_recipes([name], tmp_path, **options)
+    assert [one.get("chat_template") for one in given] == [references.GEMMA_TURNS, None]
 
 
 def test_the_verb_names_the_run_files(

@@ -151,6 +151,21 @@ def test_seed_base_and_learning_rate_are_no_part_of_a_recipe(submissions: Path) 
     assert cells_of(submissions)["acme/nearest-neighbour"].to_self is not None
 
 
+@pytest.mark.parametrize(
+    ("vllm", "same"),
+    [({"version": "1"}, True), ({"version": "1", "quantization": "fp8"}, False), ("fp8", False)],
+)
+def test_vllm_s_version_is_no_part_of_a_recipe_but_how_it_packs_weights_is(
+    submissions: Path, vllm: object, same: bool
+) -> None:
+    as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    other = edit(settings={"engine": "vllm", "vllm": vllm})
+    forge(folder, other, name=f"{TASKS[0]}.jsonl")
+    found = cells_of(submissions)["acme/nearest-neighbour"].to_self
+    assert (found is not None) == same
+
+
 def test_thresholds_of_verdicts_are_no_part_of_a_recipe_but_having_one_is(
     submissions: Path,
 ) -> None:

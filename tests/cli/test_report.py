@@ -123,6 +123,7 @@ def test_a_self_explainer_is_set_against_baselines_of_its_class(submissions: Pat
     as_model(folder_of(submissions, "constant"))
     page = ib.board_report(submissions, suite="toy")
     beaten = section(page, "Against baselines")
+    assert "| explainer | minus | difference |" in beaten  # the same reason in every row
     for task in (PATCHING, ABLATIONS):
         (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
         assert "| acme/constant | acme/nearest-neighbour |" in row
@@ -197,6 +198,12 @@ def test_a_difference_replicates_if_it_is_above_0_and_told_apart() -> None:
     assert said(-0.1, 0.06).endswith("| not shown: not told apart |")
     assert said(-0.1, 0.01).endswith("| no: the opposite |")
     assert said(0.1, 0.01, why="rotated twin") == ""  # no other model, as the paper's is
+
+
+def test_trainings_stand_with_those_of_their_task() -> None:
+    found = [Trainings(t, (f"{t}/a", f"{t}/b"), {"exact_match": (0.1, 0.2)}) for t in ("t", "u")]
+    table = trainings_table(found, [])
+    assert [table.count(f"| {task}/a | 15.0 ± 7.1 (10.0, 20.0) |") for task in ("t", "u")] == [1, 1]
 
 
 def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:

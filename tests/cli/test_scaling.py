@@ -129,6 +129,7 @@ def test_a_row_for_each_recipe_with_its_lowest_loss_in_bold(call: Call) -> None:
 def test_without_any_the_page_has_no_such_section(call: Call) -> None:
     out = succeeded(call(*REPORT[:-2]))
     assert "Learning rates" not in out
+    assert "How vectors enter" not in out
     Path("rates").mkdir()
     assert "there are no trainings" in refused(call(*REPORT), 2)
 

@@ -99,6 +99,7 @@ class Compared:
         """Take an explainer and the task whose answers it gives."""
         self.explainer, self.task = explainer, task
         self.blind = explainer.without_vectors()
+        self.check_width = explainer.check_width
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts; the two replies stand, as thinking, before the answer made of them.

@@ -235,7 +235,8 @@ def load_local(
     options.setdefault("thresholds", opened.thresholds)
     told = {name: value for name, value in spread.items() if value is not None}
     if vllm is not None:
-        options["llm"], told["vllm"] = open_llm(opened.model, opened.hashes, place.directory, vllm)
+        own = (opened.model, opened.hashes, place.directory)
+        options["llm"], told["vllm"] = open_llm(*own, vllm, where)
     explainer = LocalExplainer(
         opened.model if weights.placing or vllm is not None else opened.model.to(where),
         opened.tokenizer,

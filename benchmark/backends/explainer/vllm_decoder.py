@@ -2,11 +2,13 @@
 
 Vectors enter there and nowhere else: what writes into layers needs hooks that vLLM has not. Prompts
 are embedded here, by the checkpoint's own embedding module. Cached prefixes stay off, so that no
-prompt is answered from another one's vectors.
+prompt is answered from another one's vectors. A probe refuses models that vLLM computes otherwise,
+such as those that read token ids beside the embeddings.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -19,11 +21,13 @@ import torch
 from torch import Tensor
 
 from ...errors import MissingPartError, UsageError
-from ...evaluation.spec import VLLM
+from ...evaluation.spec import VLLM, VLLM_FIXED
 from ..injection.hooks import Injector, decoder_layers
 from ..models.batch import check_finite
 from .chat import Encoded, joined
 from .decoding import Begin, Decoder, Done, Head, Rows, Written, token_name
+
+ALIKE = 0.9  # least correlation of logits of one model here and in vLLM, which may have packed it
 
 
 class VllmDecoder(Decoder):
@@ -38,7 +42,7 @@ class VllmDecoder(Decoder):
         llm: Any,
         stop: Collection[int],
     ) -> None:
-        """Bind; of `model` the embeddings alone are used, `stop` are tokens that end a reply."""
+        """Bind and probe; then `model` keeps its embeddings. `stop` are tokens that end a reply."""
         self.llm, self.stop = llm, sorted(stop)
         super().__init__(model, injector, max_new_tokens=max_new_tokens)
 
@@ -82,8 +86,14 @@ class VllmDecoder(Decoder):
         ]
         outputs = self._generate(head, asked, max_tokens=self.max_new_tokens, logprobs=0)
         for reply, output in zip(written, outputs, strict=True):
-            ids = list(output.token_ids)[: self.max_new_tokens - len(reply.ids)]
+            room = self.max_new_tokens - len(reply.ids)
+            ids = list(output.token_ids)[:room]
             kept = next((n for n in range(1, len(ids)) if done(ids[:n])), len(ids))
+            if kept < room and not (kept and done(ids[:kept])):
+                raise UsageError(
+                    f"vLLM cut a reply off after {kept} of {room} tokens; its max_model_len must "
+                    "hold prompts and replies"
+                )
             scores = [at[token].logprob for at, token in zip(output.logprobs, ids, strict=False)]
             reply.ids.extend(ids[:kept])
             reply.logprobs.extend(scores[:kept])
@@ -100,8 +110,8 @@ class VllmDecoder(Decoder):
         settings = SamplingParams(stop_token_ids=self.stop, **options)
         try:
             outputs = self.llm.generate(prompts, settings, use_tqdm=False)
-        except ValueError as error:  # a prompt that is too long for it
-            raise UsageError(f"vLLM: {error}") from error
+        except Exception as error:  # a prompt that is too long for it, an engine that died
+            raise UsageError(f"vLLM: {_first_line(error)}") from error
         return [output.outputs[0] for output in outputs]
 
     def _embedded(self, row: Encoded) -> dict[str, Tensor]:
@@ -110,38 +120,59 @@ class VllmDecoder(Decoder):
         return {"prompt_embeds": embedded[0].to(self.model.dtype)}
 
     def _choose_engine(self) -> str:
+        """Refuse a model whose logits are others in vLLM; drop what embeddings do not need."""
+        size = self.model.config.get_text_config().vocab_size
+        none, ids = Encoded(ids=()), tuple(index * size // 36 for index in range(36))
+        rows = [Encoded(ids=ids[first::3]) for first in range(3)]
+        with torch.inference_mode():
+            both = (self._plain(none, rows), self.first_logits(self.head(none), rows))
+        alike = min(
+            float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(*both, strict=True)
+        )
+        if not alike >= ALIKE:
+            raise UsageError(
+                f"vLLM computes {type(self.model).__name__} otherwise than transformers does "
+                f"(correlation of logits {alike:.2f}); leave --engine out"
+            )
+        with suppress(UsageError):  # layers that cannot be told apart stay
+            decoder_layers(self.model).to("meta")
         return VLLM
 
 
 def open_llm(
-    model: Any, files: Collection[str], directory: Path, arguments: Mapping[str, Any]
+    model: Any,
+    files: Collection[str],
+    directory: Path,
+    arguments: Mapping[str, Any],
+    device: torch.device,
 ) -> tuple[Any, dict[str, Any]]:
     """Load a model, of these weight files, into vLLM; with it, what the explainer's card says.
 
-    If an adapter was merged into it, its weights are written for vLLM to read. What `model` does
-    not need for embeddings is dropped.
+    If an adapter was merged into it, its weights are written for vLLM to read.
     """
-    from vllm import LLM, __version__
-
-    fixed = {
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "enable_prompt_embeds": True,
-        "enable_prefix_caching": False,
-        "generation_config": VLLM,  # no defaults of the folder's own
-        "max_logprobs": -1,
-        "skip_tokenizer_init": True,
-    }
-    if wrong := sorted(arguments.keys() & {"model", "trust_remote_code", *fixed}):
-        raise UsageError(f"--explainer-args: {wrong[0]} of vLLM can't be chosen")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
+    try:
+        from vllm import LLM, __version__
+        from vllm.platforms import current_platform
+    except (ImportError, OSError) as error:
+        raise MissingPartError(f"vLLM cannot be imported: {_first_line(error)}") from error
+    if device.index or device.type != current_platform.device_type:
+        raise UsageError(
+            f"this vLLM runs on {current_platform.device_type}, on the first such device: give "
+            f"--device {current_platform.device_type}, and choose by CUDA_VISIBLE_DEVICES"
+        )
+    dtype = str(model.dtype).removeprefix("torch.")
     with tempfile.TemporaryDirectory() as folder:
         merged = any(name.startswith("base/") for name in files)
         if merged:
             model.save_pretrained(folder)
+        where = folder if merged else str(directory)
         try:
-            llm = LLM(model=folder if merged else str(directory), **fixed, **arguments)
+            llm = LLM(model=where, dtype=dtype, **VLLM_FIXED, **arguments)
         except Exception as error:  # many kinds, from other processes too
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise MissingPartError(f"vLLM cannot load {directory}: {lines[0][:400]}") from error
-    with suppress(UsageError):  # layers that cannot be told apart stay
-        decoder_layers(model).to("meta")
+            raise MissingPartError(f"vLLM cannot load {directory}: {_first_line(error)}") from error
     return llm, {"version": __version__, **arguments}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:400]

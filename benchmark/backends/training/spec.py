@@ -54,6 +54,8 @@ class TrainSpec:
     def __post_init__(self) -> None:
         """Refuse an unknown choice."""
         check_choice("projection", self.projection, STARTS)
+        if self.chat_template is not None and not self.chat_template.strip():
+            raise UsageError("the chat template is empty")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}")
         if self.report_to is not None:

@@ -46,6 +46,14 @@ WITH_RECIPE = {
 """Options that may be given with a recipe, which says the others."""
 
 
+def _template(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> str | None:
+    """Read a file's text."""
+    try:
+        return None if path is None else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"no text can be read from {path}: {error}") from None
+
+
 @click.command(cls=Grouped)
 @config_option()
 @click.option("--base", "-b", metavar="MODEL", help="Folder, hub id or target.")
@@ -88,8 +96,8 @@ WITH_RECIPE = {
 )
 @click.option(
     "--chat-template",
-    type=click.File(encoding="utf-8"),
-    callback=lambda _context, _option, file: file and file.read(),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    callback=_template,
     metavar="FILE",
     help="Template of turns, in Jinja, for a base without one; the explainer keeps it.",
 )

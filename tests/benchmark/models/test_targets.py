@@ -84,6 +84,23 @@ def test_a_chat_template_is_seen(tmp_path: Path, where: str) -> None:
     assert resolve_target(str(folder)).chat
 
 
+@pytest.mark.parametrize(
+    "text", ['{"model_max_length": 1' + 30 * "0" + "}", '{"chat_template": null}']
+)
+def test_settings_without_a_chat_template_are_no_fault(tmp_path: Path, text: str) -> None:
+    folder = make_folder(tmp_path / "toy")
+    (folder / "tokenizer_config.json").write_text(text)
+    assert not resolve_target(str(folder)).chat
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "[" * 100_000])
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path, text: str) -> None:
+    folder = make_folder(tmp_path / "toy")
+    (folder / "tokenizer_config.json").write_text(text)
+    with pytest.raises(IntegrityError, match=r"tokenizer_config\.json"):
+        resolve_target(str(folder))
+
+
 def test_a_configuration_without_sizes_is_refused(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "toy", {"num_hidden_layers": 3})
     with pytest.raises(IntegrityError, match=r"config\.json.*hidden_size"):

@@ -7,20 +7,19 @@ with our decoding. Where vLLM is installed, the same prompts go through it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from tiny_models import make_model, make_tokenizer, save_model
 from tiny_prompts import make_prompts
+from tiny_vllm import LLM, put_in
 from transformers import AutoModelForCausalLM
 
-from introspect_bench.benchmark.backends.explainer import vllm_decoder
+from introspect_bench.benchmark.backends.explainer import load, vllm_decoder
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
@@ -37,78 +36,15 @@ WANTED = {
     "enable_prefix_caching": False,
     "enable_prompt_embeds": True,
     "generation_config": "vllm",
+    "logprobs_mode": "raw_logprobs",
     "max_logprobs": -1,
     "skip_tokenizer_init": True,
 }
 
 
-@dataclass
-class SamplingParams:
-    """The fields that are used."""
-
-    temperature: float
-    detokenize: bool
-    ignore_eos: bool
-    stop_token_ids: list[int]
-    max_tokens: int
-    logprobs: int
-    flat_logprobs: bool = False
-
-
-@dataclass
-class LLM:
-    """Greedy generation from embeddings, one prompt at a time, by transformers."""
-
-    model: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-    made: Any = None
-
-    def __init__(self, model: str, **options: Any) -> None:
-        LLM.made = self
-        self.options = options
-        self.weights: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-
-    def generate(self, prompts: list[Any], params: SamplingParams, *, use_tqdm: bool) -> list[Any]:
-        assert params.temperature == 0
-        assert params.ignore_eos
-        assert not params.detokenize
-        assert not use_tqdm
-        return [SimpleNamespace(outputs=[self._one(p["prompt_embeds"], params)]) for p in prompts]
-
-    def _one(self, embeds: torch.Tensor, params: SamplingParams) -> Any:
-        ids: list[int] = []
-        rows: list[torch.Tensor] = []
-        while len(ids) < params.max_tokens and not (ids and ids[-1] in params.stop_token_ids):
-            with torch.no_grad():
-                logits = self.weights(inputs_embeds=embeds[None]).logits[0, -1]
-            rows.append(logits.log_softmax(-1))
-            ids.append(int(logits.argmax()))
-            embeds = torch.cat(
-                [embeds, self.weights.get_input_embeddings()(torch.tensor(ids[-1:]))]
-            )
-        if params.flat_logprobs:
-            assert params.logprobs == -1
-            order = rows[0].argsort(descending=True)
-            logprobs: Any = SimpleNamespace(
-                token_ids=order.tolist(), logprobs=rows[0][order].tolist()
-            )
-        else:
-            logprobs = [
-                {i: SimpleNamespace(logprob=float(row[i]))}
-                for i, row in zip(ids, rows, strict=True)
-            ]
-        return SimpleNamespace(token_ids=tuple(ids), logprobs=logprobs)
-
-
 @pytest.fixture
-def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[LLM]]:
-    module: Any = ModuleType("vllm")
-    module.LLM, module.SamplingParams, module.__version__ = LLM, SamplingParams, "0.0"
-    module.__spec__ = SimpleNamespace()
-    monkeypatch.setitem(sys.modules, "vllm", module)
-    yield LLM
-    LLM.made = None
+def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in(monkeypatch)
 
 
 @pytest.fixture
@@ -188,8 +124,9 @@ class TestReplies:
         explainer, _ = load_local(str(folder), vllm={})
         with torch.no_grad():
             LLM.made.weights.lm_head.weight.fill_(float("nan"))
-        with pytest.raises(IntegrityError, match="0000000000000000"):
-            replies(explainer)
+        for ask in (explainer.complete, explainer.first_logits):
+            with pytest.raises(IntegrityError, match="0000000000000000"):
+                ask(make_prompts())
 
     # peft 0.21 reads a property that transformers 5.23 deprecates
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -221,9 +158,52 @@ class TestReplies:
         with pytest.raises(UsageError, match="vLLM: longer than max_model_len"):
             replies(explainer)
 
+    @pytest.mark.parametrize("name", ["VLLMValidationError", "EngineDeadError"])
+    def test_errors_of_its_own_are_ours(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """Since 0.32 they are no ValueErrors."""
+        explainer, _ = load_local(str(folder), vllm={})
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise type(name, (Exception,), {})("no room\nsecond line")
+
+        monkeypatch.setattr(LLM.made, "generate", refuse)
+        with pytest.raises(UsageError, match=r"vLLM: no room$"):
+            replies(explainer)
+
+    def test_a_reply_that_is_cut_off_is_no_reply(self, folder: Path) -> None:
+        explainer, _ = load_local(str(folder), max_new_tokens=8)
+        longest = max(one.n_in for one in replies(explainer))
+        explainer, _ = load_local(
+            str(folder), max_new_tokens=8, vllm={"max_model_len": longest + 3}
+        )
+        with pytest.raises(UsageError, match="cut a reply off after 3 of 8 tokens"):
+            replies(explainer)
+
 
 @pytest.mark.usefixtures("vllm")
 class TestRefusals:
+    def test_a_model_that_it_computes_otherwise(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As Falcon-H1 of transformers, which leaves embeddings that it is given unscaled."""
+        monkeypatch.setattr(LLM, "scale", 8.0)
+        with pytest.raises(UsageError, match="computes LlamaForCausalLM otherwise than"):
+            load_local(str(folder), vllm={})
+
+    @pytest.mark.parametrize("device", ["cpu", "meta:1"])
+    def test_devices_that_are_not_its_own(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, device: str
+    ) -> None:
+        kind = "cuda" if device == "cpu" else "meta"
+        platform = SimpleNamespace(device_type=kind)
+        monkeypatch.setattr(sys.modules["vllm.platforms"], "current_platform", platform)
+        monkeypatch.setattr(load, "usable_device", torch.device)
+        with pytest.raises(UsageError, match=f"runs on {kind}, .* give --device {kind}"):
+            load_local(device=device, model=str(folder), vllm={})
+        assert LLM.made is None
+
     @pytest.mark.parametrize("mode", ["own-layers", "replay", "quoted-token"])
     def test_vectors_that_enter_at_layers(self, folder: Path, mode: Any) -> None:
         explainer, _ = load_local(str(folder), vllm={}, injection=Injection(mode=mode))
@@ -236,10 +216,12 @@ class TestRefusals:
         with pytest.raises(UsageError, match=f"leave decoding {decoding}"):
             load_local(str(folder), vllm={}, decoding=decoding)
 
-    @pytest.mark.parametrize("name", ["model", "dtype", "trust_remote_code", "max_logprobs"])
+    @pytest.mark.parametrize(
+        "name", ["model", "dtype", "trust_remote_code", "max_logprobs", "logprobs_mode", "hf_token"]
+    )
     def test_arguments_that_are_fixed(self, folder: Path, name: str) -> None:
         with pytest.raises(UsageError, match=f"{name} of vLLM can't be chosen"):
-            load_local(str(folder), vllm={name: "x"})
+            check(folder, engine="vllm", explainer_args={name: "x"})
 
     def test_what_vllm_cannot_load(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: Any, **__: Any) -> None:

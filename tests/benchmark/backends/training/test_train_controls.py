@@ -114,3 +114,17 @@ def test_a_base_without_a_chat_template_can_be_given_one(
     )
     with pytest.raises(UsageError, match="holds a training with another lessons"):
         train(base, suites, folder, tasks=[PATCHING], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"\xff", "no text can be read from"), (b" \n", "the chat template is empty")],
+)
+def test_a_file_that_is_no_template_is_refused(
+    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], data: bytes, said: str
+) -> None:
+    (tmp_path / "turns").write_bytes(data)
+    (tmp_path / "train.yaml").write_text(f"chat-template: {tmp_path / 'turns'}\nbase: {base}\n")
+    words = ["train", "--config", str(tmp_path / "train.yaml"), "-o", "out", "--dry-run"]
+    assert main(words) == 2
+    assert said in " ".join(capfd.readouterr().err.split())
