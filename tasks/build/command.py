@@ -73,7 +73,8 @@ def make_data(
     )
     order = replace(order, work=order.work / f"{name}-{task}-{_digest(order)}")
     _make_room(order.out)
-    load, rounded = (partial(one, folder, device) for one in (_load, _load_rounded))
+    fresh = public is not None  # frozen suites were made with the head as it is
+    load, rounded = (partial(one, folder, device, flat=fresh) for one in (_load, _load_rounded))
     report = _summed(progress)
     return order.out, make_suite(order, load, rounded, report, partial(encoder, progress))
 
@@ -127,7 +128,7 @@ def _digest(order: Order) -> str:
         "device": order.device,
     }
     if order.public is not None:
-        identity["facts"] = RESERVE
+        identity |= {"facts": RESERVE, "head": "flat"}
     if order.task == FEATURES:  # the journals of causal tasks serve all sizes
         identity["sizes"] = {key: str(value) for key, value in (order.sizes or {}).items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
@@ -154,16 +155,19 @@ def _check_device(name: str) -> None:
     usable_device(name)
 
 
-def _load(folder: Path, device: str) -> Any:
-    from ...benchmark.backends.models.target_model import load_target_model
+def _load(folder: Path, device: str, *, flat: bool) -> Any:
+    from ...benchmark.backends.models.target_model import load_target_model, with_flat_head
 
-    return load_target_model(folder, device=device)
+    model = load_target_model(folder, device=device)
+    if flat:
+        with_flat_head(model)
+    return model
 
 
-def _load_rounded(folder: Path, device: str) -> Any:
+def _load_rounded(folder: Path, device: str, *, flat: bool) -> Any:
     from ...benchmark.backends.models.target_model import with_rounded_weights
 
-    model = _load(folder, device)
+    model = _load(folder, device, flat=flat)
     with_rounded_weights(model)
     return model
 

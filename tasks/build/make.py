@@ -27,7 +27,7 @@ from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_
 from ...benchmark.suite.suite import open_suite
 from ...benchmark.team import team
 from ..nulls import check_installed
-from .order import NotFrozenError, Order, Report, SplitJob, mini_ids
+from .order import FRESH, NotFrozenError, Order, Report, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed
 
 if TYPE_CHECKING:
@@ -221,7 +221,10 @@ class _Build:
         for split, own in groups.items():
             self.statistics[split] = describe_kinds(own, headline)
             sizes = order.sizes or build.SIZES
-            misses = _misses(build, split, self.statistics[split], sizes)
+            name = split
+            if order.public is not None and FRESH in sizes:
+                name = FRESH
+            misses = _misses(build, name, self.statistics[split], sizes)
             self.misses += [f"{split}: {miss}" for miss in misses]
             check_expressible(split, own)
             self.counts[split] = write_split(self.folder / split, order.task, own)
