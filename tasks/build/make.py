@@ -181,7 +181,7 @@ class _Build:
             train=None if order.public is None else open_suite(order.public),
             target=Places(self.target),
             embed=None if self.encoder is None else self.encoder(),
-            calculator=Calculator(self.target, CALCULATOR_ROWS),
+            calculator=Calculator(self.target, CALCULATOR_ROWS, dealt=True),
         )
         for split in splits:
             missed = missed_bars(order.task, self.nulls[split])
