@@ -6,7 +6,7 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,8 +73,9 @@ def make_data(
     )
     order = replace(order, work=order.work / f"{name}-{task}-{_digest(order)}")
     _make_room(order.out)
-    fresh = public is not None  # frozen suites were made with the head as it is
-    load, rounded = (partial(one, folder, device, flat=fresh) for one in (_load, _load_rounded))
+    load, rounded = (partial(one, folder, device) for one in (_load, _load_rounded))
+    if public is not None:  # frozen suites were made with the head as it is
+        load, rounded = (partial(_flat, one) for one in (load, rounded))
     report = _summed(progress)
     return order.out, make_suite(order, load, rounded, report, partial(encoder, progress))
 
@@ -155,19 +156,24 @@ def _check_device(name: str) -> None:
     usable_device(name)
 
 
-def _load(folder: Path, device: str, *, flat: bool) -> Any:
-    from ...benchmark.backends.models.target_model import load_target_model, with_flat_head
+def _load(folder: Path, device: str) -> Any:
+    from ...benchmark.backends.models.target_model import load_target_model
 
-    model = load_target_model(folder, device=device)
-    if flat:
-        with_flat_head(model)
+    return load_target_model(folder, device=device)
+
+
+def _flat(load: Callable[[], Any]) -> Any:
+    from ...benchmark.backends.models.target_model import with_flat_head
+
+    model = load()
+    with_flat_head(model)
     return model
 
 
-def _load_rounded(folder: Path, device: str, *, flat: bool) -> Any:
+def _load_rounded(folder: Path, device: str) -> Any:
     from ...benchmark.backends.models.target_model import with_rounded_weights
 
-    model = _load(folder, device, flat=flat)
+    model = _load(folder, device)
     with_rounded_weights(model)
     return model
 
