@@ -92,10 +92,11 @@ def test_what_cannot_be_screened_is_refused(target: TargetModel) -> None:
 
 
 def test_a_flat_head_reads_all_rows_as_one_matrix_and_finds_the_same() -> None:
-    target, rows = make_target(seed=3, talkative=SAYS), []
+    target = make_target(seed=3, talkative=SAYS)
+    rows: list[bool] = []
     plain = target.model.lm_head.forward
 
-    def seen(hidden: torch.Tensor) -> torch.Tensor:
+    def seen(hidden: torch.Tensor) -> Any:
         rows.append(hidden.is_contiguous())
         return plain(hidden)
 
