@@ -163,7 +163,6 @@ def collect(
         kept.foreseen = _foreseen(bench, rules)
         probes, gains = kept.learn(bench, queues, centres)
         centres = {c: reading.centre(bench, c, probes, rules) for c in centres}
-    least = LEAST_PLACES // size.round
     while len(kept.groups) < wanted and any(queues.values()):
         going = [
             kind
@@ -175,7 +174,7 @@ def collect(
         if not going:
             kept.quota += max(1, kept.quota // 4)
             continue
-        kind = max(going, key=lambda one: _worth(gains[one], least))
+        kind = max(going, key=lambda one: _worth(gains[one], size.round))
         now = kept.next_places(bench, queues[kind], size.round)
         gains[kind].append(kept.offer_all(kept.measure(bench, now, centres)))
         bench.report(f"groups chosen: {len(kept.groups)} of {wanted}", 0)
@@ -218,12 +217,12 @@ def _probed(group: CandidateGroup, probes: Probes) -> CandidateGroup:
     return replace(group, probes=probes.of(group.cell))
 
 
-def _worth(gains: Sequence[int], least: int) -> tuple[bool, float]:
+def _worth(gains: Sequence[int], round_size: int) -> tuple[bool, float]:
     """Order of kinds by what their rounds gave.
 
     Kinds with few rounds come first, the poorest before the others, which need the same bases; then
     those whose last rounds gave most groups.
     """
     mean = float(np.mean(gains[-4:] or [0]))
-    few = len(gains) < least
+    few = len(gains) * round_size < LEAST_PLACES
     return few, -mean if few else mean
