@@ -10,11 +10,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .errors import UsageError
 from .files import canonical_json, sha256_bytes, write_error
+from .team import team
+
+Job = TypeVar("Job")
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
@@ -92,6 +96,7 @@ class Journal:
         """Open or create a journal; a torn last line is dropped, a changed one passed over."""
         self.path = path
         self.batches: dict[str, list[Any]] = {}
+        self.shared = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             whole = _whole_lines(path) if path.exists() else b""
@@ -119,6 +124,27 @@ class Journal:
                 raise write_error(self.path, error) from error
             self.batches[key] = rows
         return self.batches[key]
+
+    def share(self) -> None:
+        """Let all of several processes know what the first one's file holds."""
+        if team().size > 1 and not self.shared:
+            self.batches |= team().share(lambda: self.batches)
+        self.shared = True
+
+    def deal(
+        self,
+        jobs: Sequence[Job],
+        asked: Callable[[Job], Any],
+        compute: Callable[[Job], Sequence[Any]],
+    ) -> Iterator[tuple[Job, list[Any]]]:
+        """Yield each job with its rows; several processes compute a part each and keep all."""
+        self.share()
+
+        def one(job: Job) -> list[Any]:
+            return self.run(asked(job), lambda: compute(job))
+
+        for job, rows in team().deal(jobs, one):
+            yield job, self.run(asked(job), partial(list, rows))
 
 
 def _whole_lines(path: Path) -> bytes:

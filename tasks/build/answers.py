@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from typing import Any
 
 from ...benchmark.backends.interventions.outputs import Output, batches
 from ...benchmark.backends.interventions.trace import Stem
 from ...benchmark.cache import Journal
-from ...benchmark.team import team
 
 
 def output_of(row: Mapping[str, Any]) -> Output:
@@ -31,17 +29,11 @@ def journaled(
     `asked` says what a batch of indices is, which is its key in the journal. Of several processes
     each measures a part and keeps all.
     """
-    ours = team()
-    if ours.size > 1:
-        journal.batches |= ours.share(lambda: journal.batches)
 
     def measure(chosen: list[int]) -> list[Any]:
-        return journal.run(
-            asked(chosen), lambda: [asdict(one) for one in read([stems[i] for i in chosen])]
-        )
+        return [asdict(one) for one in read([stems[i] for i in chosen])]
 
-    for chosen, rows in ours.deal(list(batches(stems, max_rows)), measure):
-        yield chosen, journal.run(asked(chosen), partial(list, rows))
+    return journal.deal(list(batches(stems, max_rows)), asked, measure)
 
 
 def answers(

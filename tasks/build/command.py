@@ -6,7 +6,7 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,8 @@ def make_data(
     order = replace(order, work=order.work / f"{name}-{task}-{_digest(order)}")
     _make_room(order.out)
     load, rounded = (partial(one, folder, device) for one in (_load, _load_rounded))
+    if public is not None:  # frozen suites were made with the head as it is
+        load, rounded = (partial(_flat, one) for one in (load, rounded))
     report = _summed(progress)
     return order.out, make_suite(order, load, rounded, report, partial(encoder, progress))
 
@@ -127,7 +129,7 @@ def _digest(order: Order) -> str:
         "device": order.device,
     }
     if order.public is not None:
-        identity["facts"] = RESERVE
+        identity |= {"facts": RESERVE, "head": "flat"}
     if order.task == FEATURES:  # the journals of causal tasks serve all sizes
         identity["sizes"] = {key: str(value) for key, value in (order.sizes or {}).items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
@@ -158,6 +160,14 @@ def _load(folder: Path, device: str) -> Any:
     from ...benchmark.backends.models.target_model import load_target_model
 
     return load_target_model(folder, device=device)
+
+
+def _flat(load: Callable[[], Any]) -> Any:
+    from ...benchmark.backends.models.target_model import with_flat_head
+
+    model = load()
+    with_flat_head(model)
+    return model
 
 
 def _load_rounded(folder: Path, device: str) -> Any:

@@ -27,7 +27,7 @@ from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_
 from ...benchmark.suite.suite import open_suite
 from ...benchmark.team import team
 from ..nulls import check_installed
-from .order import NotFrozenError, Order, Report, SplitJob, mini_ids
+from .order import FRESH, NotFrozenError, Order, Report, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class _Build:
             train=None if order.public is None else open_suite(order.public),
             target=Places(self.target),
             embed=None if self.encoder is None else self.encoder(),
-            calculator=Calculator(self.target, CALCULATOR_ROWS),
+            calculator=Calculator(self.target, CALCULATOR_ROWS, dealt=True),
         )
         for split in splits:
             missed = missed_bars(order.task, self.nulls[split])
@@ -221,7 +221,10 @@ class _Build:
         for split, own in groups.items():
             self.statistics[split] = describe_kinds(own, headline)
             sizes = order.sizes or build.SIZES
-            misses = _misses(build, split, self.statistics[split], sizes)
+            name = split
+            if order.public is not None and FRESH in sizes:
+                name = FRESH
+            misses = _misses(build, name, self.statistics[split], sizes)
             self.misses += [f"{split}: {miss}" for miss in misses]
             check_expressible(split, own)
             self.counts[split] = write_split(self.folder / split, order.task, own)

@@ -10,6 +10,7 @@ from typing import Any
 from ...benchmark.errors import CheckFailedError
 from ...benchmark.files import read_jsonl
 
+FRESH = "fresh"  # under which sizes and bars of a fresh test stand, if they are its own
 MINI = 32  # queries of validation that form the mini split, or a few more: groups stay whole
 
 Report = Callable[[str, int], None]  # told a stage and how many items it just finished

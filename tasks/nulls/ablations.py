@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
 from ...benchmark.records import RUNS_TARGET, WORDS
+from ...benchmark.team import team
 from .columns import (
     BoolArray,
     Columns,
@@ -108,9 +109,9 @@ def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[st
     columns = [*parts.values()]
     train, fold = columns[0], folds(columns[0])
     every = np.ones(len(train), dtype=bool)
-    found: dict[tuple[str, str], Null] = {}
     read = ngrams(columns, VIEWS)
-    for access in (WORDS, RUNS_TARGET):
+
+    def fitted(access: str) -> dict[tuple[str, str], Null]:
         words = with_marks(read, columns, clean=access == RUNS_TARGET)
         own = gram(words, [np.arange(len(part)) for part in columns])
         changed = [*_rules(columns, train.outcome, train.changed, fold, own)]
@@ -122,8 +123,12 @@ def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[st
             changed.append(Rule(name=name, access=access, vector=True, guessed=answers))
         unchanged = [*_rules(columns, train.clean, every, fold, own)] if access == WORDS else []
         said = pairs(columns, changed, unchanged)
-        for score in _verdicts(columns, fold, words, access, embed):
-            found[score.name, access] = fit_null(score, parts, said)
+        scores = _verdicts(columns, fold, words, access, embed)
+        return {(score.name, access): fit_null(score, parts, said) for score in scores}
+
+    found: dict[tuple[str, str], Null] = {}
+    for _, nulls in team().deal((WORDS, RUNS_TARGET), fitted):
+        found |= nulls
     return found
 
 

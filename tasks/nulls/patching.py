@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ...benchmark.records import RUNS_TARGET, WORDS
+from ...benchmark.team import team
 from .columns import (
     Columns,
     FloatArray,
@@ -171,16 +172,19 @@ def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
     changed, unchanged = [*changed_rules(seen)], [*unchanged_rules(seen)]
     known = next(rule for rule in changed if rule.name == SOURCE_PROBE)
     said = pairs(seen.parts, changed, unchanged)
-    found = [fit_null(score, parts, said) for score in verdict_scores(seen, known)]
-    return [*found, *_fixed(parts)]
+
+    def fitted(access: str) -> list[Null]:
+        return [fit_null(score, parts, said) for score in verdict_scores(seen, known, access)]
+
+    by_class = team().deal((WORDS, RUNS_TARGET), fitted)
+    return [*(null for _, found in by_class for null in found), *_fixed(parts)]
 
 
-def verdict_scores(seen: Seen, known: Rule) -> Iterator[Score]:
-    """Scores of a change, class by class."""
-    for access in (WORDS, RUNS_TARGET):
-        yield from _scores_without_vectors(seen, access)
-        yield from _distances(seen, access)
-        yield from _probes(seen, access, known)
+def verdict_scores(seen: Seen, known: Rule, access: str) -> Iterator[Score]:
+    """Scores of a change, of one class."""
+    yield from _scores_without_vectors(seen, access)
+    yield from _distances(seen, access)
+    yield from _probes(seen, access, known)
 
 
 def _scores_without_vectors(seen: Seen, access: str) -> Iterator[Score]:

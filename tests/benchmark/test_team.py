@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from program import environment
+from tiny_builds import TASKS
 from tiny_suites import make_suite_folder
 
 from introspect_bench.benchmark.errors import UsageError
@@ -39,10 +40,21 @@ words = ["run", "--model", "py:says:Says", "--suite", "toy", "--batch-size", "2"
 code = main([*words, "-t", "activation-patching", "-t", "input-ablations"])
 if code or killed:
     os._exit(code or 9)
-from tiny_builds import make_all, small_world
+from tiny_builds import TASKS, load, load_rounded, order, quiet, small_world
+from introspect_bench.benchmark.backends.interventions import calculator, stability
+from introspect_bench.tasks.build.make import make_suite
+again, ceiling = [], []
+
+def counted(read, calls):
+    return lambda target, asked, **named: calls.append(len(asked)) or read(target, asked, **named)
+
+stability.confirm = counted(stability.confirm, again)
+calculator.greedy = counted(calculator.greedy, ceiling)
 with small_world():
-    made = make_all("activation-patching", out)
-print("made", made.is_dir(), file=sys.stderr)
+    for task in TASKS:
+        (out / task).mkdir(parents=True, exist_ok=True)
+        make_suite(order(task, out, nulls=True), load, load_rounded, quiet)
+print("measured", sum(again), sum(ceiling), file=sys.stderr)
 """
 SAYS = """
 class Says:
@@ -80,6 +92,12 @@ def processes(place: Path, size: int, *words: str) -> list[subprocess.CompletedP
     return done
 
 
+def measured(done: subprocess.CompletedProcess[str]) -> list[int]:
+    """Answers measured again for stability, and by the calculator and the nulls."""
+    line = next(row for row in done.stderr.splitlines() if row.startswith("measured "))
+    return [int(word) for word in line.split()[1:]]
+
+
 def rows(folder: Path) -> dict[str, list[dict[str, object]]]:
     """What run files hold, but who made them and how long it took."""
     found = {}
@@ -109,13 +127,18 @@ def test_two_processes_write_what_one_does_also_after_one_was_killed(tmp_path: P
     assert rows(tmp_path / "one") == rows(tmp_path / "two")
     assert "exact match" in both[0].stdout
     assert both[1].stdout == ""
-    suites = [tmp_path / name / "activation-patching" for name in ("one", "two")]
-    made = [
-        {p.relative_to(suite): p.read_bytes() for p in sorted(suite.rglob("*")) if p.is_file()}
-        for suite in suites
-    ]
-    assert len(made[0]) > 9
-    assert made[0] == made[1]
+    for task in TASKS:
+        suites = [tmp_path / name / task for name in ("one", "two")]
+        made = [
+            {p.relative_to(suite): p.read_bytes() for p in sorted(suite.rglob("*")) if p.is_file()}
+            for suite in suites
+        ]
+        assert len(made[0]) > 9
+        assert made[0] == made[1]
+    work = measured(alone)
+    shares = [measured(one) for one in both]
+    assert min(work) > 0
+    assert [sum(own) for own in zip(*shares, strict=True)] == work
 
 
 def test_work_is_dealt_in_order_by_a_team_of_one() -> None:

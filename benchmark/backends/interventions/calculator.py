@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ...models.targets import weight_files
+from ...team import Team, team
 from ..explainer.load import find_model
 from ..models.target_model import TargetModel, load_target_model
 from .outputs import Output, batches, greedy, letter_tokens, letters
@@ -25,6 +27,7 @@ BATCH = 64  # prompts a forward pass of `Places`
 RIDGE = 1e-3  # penalty of the map from vectors to tokens, as a share of the mean variance
 
 Floats = npt.NDArray[np.float32]
+Row = TypeVar("Row")
 Blocks = Sequence[tuple[int, int]]  # first and last layer of each block, inclusive
 
 
@@ -50,9 +53,13 @@ class Patch:
 class Calculator:
     """A loaded target that answers."""
 
-    def __init__(self, target: TargetModel, batch_size: int) -> None:
-        """Take a target and the most rows of one pass."""
+    def __init__(self, target: TargetModel, batch_size: int, *, dealt: bool = False) -> None:
+        """Take a target and the most rows of one pass.
+
+        With `dealt`, processes that all ask the same answer a part each.
+        """
         self.target, self.batch_size = target, batch_size
+        self._team = team() if dealt else Team()
 
     def answers(self, texts: Sequence[Text]) -> dict[Text, str]:
         """The answer to each text; equal texts are read once."""
@@ -85,10 +92,13 @@ class Calculator:
     def read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
         """What `read` makes of stems of one branch each, in order."""
         stems = list(asked)
+
+        def said(chosen: Sequence[int]) -> list[str]:
+            return [output.text for output in read(self.target, [stems[i] for i in chosen])]
+
         answers: dict[int, str] = {}
-        for chosen in batches(stems, self.batch_size):
-            outputs = read(self.target, [stems[i] for i in chosen])
-            answers.update(zip(chosen, (output.text for output in outputs), strict=True))
+        for chosen, own in self._team.deal([*batches(stems, self.batch_size)], said):
+            answers.update(zip(chosen, own, strict=True))
         return [answers[i] for i in range(len(stems))]
 
 
@@ -112,13 +122,17 @@ class Places:
         """Means over layers of the residual stream of clean runs, float32 (n, d_model)."""
         places = list(zip(texts, positions, strict=True))
         asked = sorted(set(places), key=lambda one: (len(one[0]), one))
-        states: dict[tuple[str, int], Floats] = {}
-        for start in range(0, len(asked), BATCH):
-            batch = asked[start : start + BATCH]
+
+        def read(batch: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Floats]:
             rows = [self._target.encode(text) for text, _ in batch]
             reads = residuals(self._target, rows, [[position] for _, position in batch])
-            for one, read in zip(batch, reads, strict=True):
-                states[one] = read[0].float().cpu().numpy()
+            return {
+                one: read[0].float().cpu().numpy() for one, read in zip(batch, reads, strict=True)
+            }
+
+        states: dict[tuple[str, int], Floats] = {}
+        for _, found in team().deal(_parts(asked), read):
+            states |= found
         blocks = zip(places, layers, strict=True)
         return np.stack([states[place][low : high + 1].mean(0) for place, (low, high) in blocks])
 
@@ -134,12 +148,18 @@ class Places:
         asked = {tuple(self._target.encode(text)) for text in texts}
         rows = sorted((ids for ids in asked if len(ids) > 1), key=lambda ids: (len(ids), ids))
         states: dict[tuple[int, int], list[Floats]] = {block: [] for block in blocks}
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
+
+        def means(batch: Sequence[tuple[int, ...]]) -> list[list[Floats]]:
+            found = []
             for read in residuals(self._target, batch, [range(1, len(ids)) for ids in batch]):
                 values = read.float().cpu().numpy()  # (n_tokens - 1, n_layers, d_model)
-                for low, high in blocks:
-                    states[low, high].append(values[:, low : high + 1].mean(1))
+                found.append([values[:, low : high + 1].mean(1) for low, high in blocks])
+            return found
+
+        for _, found in team().deal(_parts(rows), means):
+            for own in found:
+                for block, values in zip(blocks, own, strict=True):
+                    states[block].append(values)
         centred = table - table.mean(0)
         wanted = centred[np.concatenate([np.array(ids[1:]) for ids in rows])]
         maps = {block: _ridge(np.concatenate(own), wanted) for block, own in states.items()}
@@ -164,9 +184,13 @@ class Places:
             ids[position] = token
             asked.append(tuple(ids))
         distinct = sorted(set(asked))
-        answers = Calculator(self._target, BATCH).read(map(_stem, distinct), greedy)
+        answers = Calculator(self._target, BATCH, dealt=True).read(map(_stem, distinct), greedy)
         found = dict(zip(distinct, answers, strict=True))
         return [found[ids] for ids in asked]
+
+
+def _parts(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
 
 
 def _stem(ids: Sequence[int]) -> Stem:

@@ -57,17 +57,18 @@ def measure_again(
     side = "right" if configuration.endswith("right") else "left"
     order = sorted(range(len(probes)), key=lambda i: (len(probes[i].ids), i))
     found: dict[int, Output] = {}
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
 
-        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, Any]]:
-            few = [probes[i] for i in chosen]
-            parts = [few[first : first + size] for first in range(0, len(few), size)]
-            outputs = [confirm(target, part, side=side) for part in parts]
-            return [asdict(output) for own in outputs for output in own]
+    def asked(chosen: Sequence[int]) -> list[Any]:
+        return [configuration, [_identity(probes[i]) for i in chosen]]
 
-        asked = [configuration, [_identity(probes[i]) for i in chosen]]
-        rows = journal.run(asked, compute)
+    def compute(chosen: Sequence[int]) -> list[dict[str, Any]]:
+        few = [probes[i] for i in chosen]
+        parts = [few[first : first + size] for first in range(0, len(few), size)]
+        outputs = [confirm(target, part, side=side) for part in parts]
+        return [asdict(output) for own in outputs for output in own]
+
+    jobs = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    for chosen, rows in journal.deal(jobs, asked, compute):
         on_batch(len(chosen))
         for i, row in zip(chosen, rows, strict=True):
             found[i] = Output(text=row["text"], ids=tuple(row["ids"]), margin=row["margin"])

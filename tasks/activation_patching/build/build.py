@@ -23,7 +23,7 @@ from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.suite.freeze import Measured
-from ...build.order import Report, SplitJob
+from ...build.order import FRESH, Report, SplitJob
 from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
 from . import survey as reading
@@ -57,6 +57,7 @@ BARS = {
         Bar(name="distinct_outcomes", low=150),
     ),
 }
+BARS[FRESH] = (Bar(name="queries", low=800), *BARS["test"][1:])
 """Bars of single splits."""
 BARS_ALL = (
     Bar(name="share_changed", **_MATCHED),
@@ -76,8 +77,9 @@ SIZES = {
         groups=100, disrupted=10, pool=450, tries=4, more=1, uses=1, ruled_changed=0.05
     ),
     "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=3, more=2, uses=1),
+    FRESH: SplitSize(groups=200, pool=1_000, tries=3, more=2, uses=1, round=20, sparing=True),
 }
-"""Sizes of v2."""
+"""Sizes of v2. A fresh test has as many groups as the reserve gives in half an hour."""
 
 
 def keep_stable(
@@ -178,18 +180,22 @@ def make_split(
     `facts` is the split of the facts, if not the job's: a fresh test is made from `reserve`.
     `known` are the groups of train, for the others.
     """
-    split, seed, size = job.split, job.seed, sizes[job.split]
+    split, seed = job.split, job.seed
+    size = sizes[split] if facts is None else sizes.get(FRESH, sizes[split])
     main, disrupted, surveyed = usable_cells(
         job.target, seed, job.work.parent / "survey", job.report
     )
 
-    def prepared(facts_from: str, name: str) -> Bench:
-        place = job.work.parent / "train" if name != split else job.work
-        return trials.prepare(job.target, facts_from, sizes[name].pool, seed, place, job.report)
+    def prepared(facts_from: str, pool: int, place: Path) -> Bench:
+        return trials.prepare(job.target, facts_from, pool, seed, place, job.report)
 
-    bench = prepared(facts or split, split)
-    learnt = bench if split == "train" else prepared("train", "train")
-    probes = fit(learnt, main, sizes["train"], f"train:{seed}")
+    bench = prepared(facts or split, size.pool, job.work)
+    probes = None
+    if not size.sparing:
+        most = sizes["train"]
+        train = job.work.parent / "train"
+        learnt = bench if split == "train" else prepared("train", most.pool, train)
+        probes = fit(learnt, main, most, f"train:{seed}")
     rules = fit_rules(known) if known else None
     spare = SPARE if split != "train" else 1.0
     salt, wanted = f"{split}:{seed}", round(size.groups * spare)

@@ -68,6 +68,15 @@ class Selection:
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Changed minus unchanged members per relation and source's answer."""
 
+    def open_to(self, clean: str, ruled: bool) -> bool:
+        """Whether two unchanged members with an answer are within the caps that only fill up.
+
+        `ruled` is whether rules fitted on train guess it.
+        """
+        most = max(FREE, self.outcome_cap * self.size * GROUP_SIZE)
+        full = ruled and self.ruled[False] + 2 > RULED * 2 * self.size
+        return not full and self.outcomes[clean] + 2 <= most
+
     def offer(self, group: CandidateGroup) -> bool:
         """Keep the best four of a group, if four fit; say whether it was kept."""
         choices = fours(group)

@@ -27,6 +27,7 @@ from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.files import canonical_json, read_derived, sha256_bytes, write_derived
+from ....benchmark.team import team
 from ...build.answers import answers, journaled
 from ...build.order import Report
 from ...facts.facts import OneShot, rank, tokens_in
@@ -143,14 +144,18 @@ def source_vectors(
     spans = blocks(target.n_layers)
     table = np.zeros((len(prompts), len(KINDS), len(spans), target.d_model), dtype=np.float16)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
-    for start in range(0, len(order), CLEAN_ROWS):
-        chosen = order[start : start + CLEAN_ROWS]
+
+    def measure(chosen: Sequence[int]) -> bytes:
         asked = [[prompts[i].ids, [p.position for p in prompts[i].places.values()]] for i in chosen]
         path = folder / f"{sha256_bytes(canonical_json(asked).encode())[:24]}.safetensors"
         data = read_derived(path, max_bytes=MAX_CHUNK_BYTES)
         if data is None:
             data = save({"means": _chunk(target, [prompts[i] for i in chosen], spans)})
             write_derived(path, data)
+        return data
+
+    jobs = [order[start : start + CLEAN_ROWS] for start in range(0, len(order), CLEAN_ROWS)]
+    for chosen, data in team().deal(jobs, measure):
         table[chosen] = load(data)["means"]
         report("source vectors", len(chosen))
     return table

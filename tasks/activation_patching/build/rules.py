@@ -105,13 +105,18 @@ class Rules:
         seen = self._seen(rows, known)
         kernels = _content_kernels(seen, self._changed)
         ways = [w.guesses(k, known) for w, k in zip(self._contents, kernels, strict=True)]
-        before = self._clean.guesses(_word_kernel(seen, self._texts))
-        found = []
-        for i, (one, other) in enumerate(zip(known, _normalised(outcomes), strict=True)):
-            copied = other.casefold() in normalise_content(rows.texts[i]).casefold()
-            guesses = [before] if one == other else ways
-            found.append(copied or any(guess[i] == other for guess in guesses))
-        return found
+        before = [self._clean.guesses(_word_kernel(seen, self._texts))]
+        after = _normalised(outcomes)
+        return [
+            _named(rows.texts[i], after[i], before if known[i] == after[i] else ways, i)
+            for i in range(len(after))
+        ]
+
+    def foreseen(self, rows: Rows, clean: Sequence[str]) -> list[bool]:
+        """The same of answers that do not change, whatever the vector."""
+        known = _normalised(clean)
+        before = [self._clean.guesses(_word_kernel(self._seen(rows, known), self._texts))]
+        return [_named(text, known[i], before, i) for i, text in enumerate(rows.texts)]
 
 
 def fit_rules(groups: Sequence[Sequence[Measured]]) -> Rules:
@@ -164,8 +169,12 @@ def _verdict_kernel(one: _Seen, other: _Seen) -> Floats:
 def _kernel(one: _Seen, other: _Seen, weight: Floats | float = 1.0) -> Floats:
     """Products and Gaussians of vectors of the same block, Gaussians of the same cell."""
     product = one.vectors @ other.vectors.T
-    near = np.exp(-cdist(one.vectors, other.vectors, "sqeuclidean"))
     block = one.blocks[:, None] == other.blocks[None]
+    near = np.zeros(block.shape)  # where blocks differ it counts for nothing
+    for name in np.unique(one.blocks):
+        here = np.ix_(one.blocks == name, other.blocks == name)
+        pair = one.vectors[here[0][:, 0]], other.vectors[here[1][0]]
+        near[here] = np.exp(-cdist(*pair, "sqeuclidean"))
     cell = one.cells[:, None] == other.cells[None]
     return np.asarray(block * (product + near) * weight + cell * near, dtype=np.float64)
 
@@ -196,6 +205,12 @@ class _Classes:
         if never is not None:
             values = np.where(never[:, None] == self._names[None], -np.inf, values)
         return np.asarray(self._names[values.argmax(1)])
+
+
+def _named(text: str, answer: str, ways: Sequence[Texts], row: int) -> bool:
+    """Whether an answer stands in the text or is what some way guesses of this row."""
+    copied = answer.casefold() in normalise_content(text).casefold()
+    return copied or any(guess[row] == answer for guess in ways)
 
 
 def _solved(kernel: Floats, wanted: Floats, penalty: float) -> Floats:

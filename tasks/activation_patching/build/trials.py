@@ -49,6 +49,10 @@ class SplitSize:
     """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
     would else give out before it is full."""
     ruled_changed: float = 0.08  # largest share of changed answers that rules fitted on train guess
+    round: int = 10  # places of one kind tried in one round
+    sparing: bool = False
+    """Whether to measure only what can still give a group, and to fit probes on the first places of
+    the split itself, not of train. Frozen suites were made without."""
 
 
 def prepare(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....benchmark.suite.freeze import Measured
-from ...build.order import SplitJob
+from ...build.order import FRESH, SplitJob
 from ...build.statistics import Bar
 from . import draw as drawing
 from . import filter as filtering
@@ -57,8 +57,10 @@ SIZES: dict[str, dict[str, int]] = {
         "option": 150,
         "word": 150,
     },
+    FRESH: {"hint": 320, "context": 320, "which": 160},
 }
-"""Queries wanted, by split and kind."""
+"""Queries wanted, by split and kind. A fresh test has what is made in half an hour, of the kinds of
+the headline alone."""
 PER_QUESTION = {"train": 4}
 """Queries that one question may give; one in the other splits, so that no other query of it gives
 anything away."""
@@ -72,6 +74,7 @@ BARS = {
     "train": (Bar(name="queries", low=6_000),),
     "validation": (Bar(name="queries", low=400),),
     "test": (Bar(name="queries", low=1_000),),
+    FRESH: (Bar(name="queries", low=800),),
 }
 """Bars of single splits, over the headline kinds."""
 BARS_ALL: tuple[Bar, ...] = ()  # bars of every split: none; see `BARS_KIND`
@@ -107,21 +110,24 @@ def make_split(
     split = job.split
     groups: list[list[Measured]] = []
     reports: dict[str, Any] = {}
-    for kind, wanted in sizes[split].items():
+    own = {name: kinds for name, kinds in sizes.items() if name != FRESH}
+    if facts is not None:
+        own = {split: sizes.get(FRESH, sizes[split])}
+    for kind, wanted in own[split].items():
         # regressions are fitted on the pools of all splits that have the kind
-        splits = [name for name in sizes if kind in sizes[name] or name == split]
+        splits = [name for name in own if kind in own[name] or name == split]
         pools = {
             name: measure_pool(
                 job,
                 kind,
                 facts or name,
-                _pool_size(name, kind, sizes),
+                _pool_size(name, kind, own),
                 work=job.work if name == split else job.work.parent / name,
                 laps=LAPS.get((name, kind), 1.0),
             )
-            for name in ((split,) if facts is not None else splits)
+            for name in splits
         }
-        chosen = _choose(job, kind, pools, {name: sizes[name][kind] for name in pools})
+        chosen = _choose(job, kind, pools, {name: own[name][kind] for name in pools})
         if split != "train":
             chosen, reports[kind] = keep_stable(job, kind, chosen)
         by_question: dict[str, list[Measured]] = {}

@@ -221,21 +221,21 @@ def _again(
 ) -> list[Output]:
     target = job.target if name.startswith("fp32") else job.rounded()
     journal = Journal(job.work / kind / f"{name}.jsonl")
+    journal.share()
     known = {row["key"]: row["output"] for rows in journal.batches.values() for row in rows}
     new = [probe for probe in probes if _key(probe) not in known]
     new.sort(key=lambda probe: (len(probe.ids), probe.ids))
     side = "right" if name.endswith("right") else "left"
-    for first in range(0, len(new), BATCH):
-        few = new[first : first + BATCH]
 
-        def compute(few: Sequence[Probe] = few) -> list[dict[str, Any]]:
-            outputs = confirm(target, few, side=side, letter_ids=letter_ids)
-            return [
-                {"key": _key(probe), "output": asdict(output)}
-                for probe, output in zip(few, outputs, strict=True)
-            ]
+    def compute(few: Sequence[Probe]) -> list[dict[str, Any]]:
+        outputs = confirm(target, few, side=side, letter_ids=letter_ids)
+        return [
+            {"key": _key(probe), "output": asdict(output)}
+            for probe, output in zip(few, outputs, strict=True)
+        ]
 
-        rows = journal.run([_key(probe) for probe in few], compute)
+    jobs = [new[first : first + BATCH] for first in range(0, len(new), BATCH)]
+    for few, rows in journal.deal(jobs, lambda few: [_key(probe) for probe in few], compute):
         known |= {row["key"]: row["output"] for row in rows}
         job.report(f"stability {name}", len(few))
     return [output_of(known[_key(probe)]) for probe in probes]

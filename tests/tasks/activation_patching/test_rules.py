@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import roc_auc_score
 
@@ -106,3 +107,28 @@ def test_groups_of_train_are_fitted_as_rows() -> None:
     halves = rows.vectors.astype(np.float16).astype(np.float32)
     expected = Rules(replace(rows, vectors=halves), clean, outcomes).verdicts(fresh, before)
     assert fit_rules(groups).verdicts(fresh, before) == pytest.approx(expected)
+
+
+def test_rules_say_before_anything_is_measured_what_unchanged_answers_they_guess() -> None:
+    rng = np.random.default_rng(0)
+    fitted = Rules(*queries(600, rng)[:3])
+    rows, clean, *_ = queries(100, rng)
+    clean = [f"{answer}x" if i % 3 else answer for i, answer in enumerate(clean)]
+    found = fitted.foreseen(rows, clean)
+    assert found == fitted.guessed(rows, clean, clean)
+    assert 0 < sum(found) < 100
+
+
+def test_the_kernel_is_as_if_rows_of_other_blocks_were_compared_too() -> None:
+    rng = np.random.default_rng(1)
+    seen = []
+    for n in (7, 50):
+        rows, clean, *_ = queries(n, rng)
+        cells = [f"{('last', 'relation')[i % 2]}/{i % 3}-5" for i in range(n)]
+        seen.append(Rules(replace(rows, cells=cells), clean, clean)._train)
+    one, other = seen
+    near = np.exp(-cdist(one.vectors, other.vectors, "sqeuclidean"))
+    block = one.blocks[:, None] == other.blocks[None]
+    cell = one.cells[:, None] == other.cells[None]
+    product = one.vectors @ other.vectors.T
+    assert np.array_equal(rules._kernel(one, other), block * (product + near) + cell * near)

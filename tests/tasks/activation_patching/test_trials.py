@@ -263,11 +263,10 @@ def test_no_cell_gets_more_than_its_share(bench: Bench, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(reading, "measured", measured)
     monkeypatch.setattr(Selection, "offer", offer)
-    monkeypatch.setattr(collecting, "ROUND", 2)
-    monkeypatch.setattr(collecting, "LEAST_ROUNDS", 1)
+    monkeypatch.setattr(collecting, "LEAST_PLACES", 2)
     monkeypatch.setattr(collecting, "CELL_CAP", 0.25)
     cells = [(kind, block) for kind in ("last", "last-subject", "relation") for block in (0, 1)]
-    size = SplitSize(groups=12, pool=40, tries=3, uses=1)
+    size = SplitSize(groups=12, pool=40, tries=3, uses=1, round=2)
     kept = collecting.collect(bench, cells, 12, size, "salt")
     counts = {group.cell: 0 for group, _ in kept.groups}
     for group, _ in kept.groups:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from told import Told
 
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.interventions import selftests
+from introspect_bench.benchmark.backends.models import target_model
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.commands.data import flat
@@ -257,3 +258,16 @@ def test_the_doctor_fails_if_one_check_does(
     assert "FAIL     bad-one" in out
     assert "1 of 2 checks failed" in err
     assert err.splitlines()[-1].endswith(": bad-one")
+
+
+def test_a_fresh_test_is_measured_with_a_flat_head(
+    model_folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flat: list[Any] = []
+    monkeypatch.setattr(target_model, "with_flat_head", flat.append)
+    monkeypatch.setattr(making, "_public", lambda *_: SimpleNamespace(root=tmp_path))
+    monkeypatch.setattr(making, "_check_target", lambda *_: None)
+    make_data(str(model_folder), TASK)
+    assert not flat  # frozen suites stay as they are
+    make_data(str(model_folder), TASK, seed=1, fresh_of="tiny")
+    assert [id(one) for one in flat] == [id(one) for one in maker.models[2:]]

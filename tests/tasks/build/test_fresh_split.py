@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_builds import load, load_rounded, order, quiet
+from tiny_builds import SIZES, load, load_rounded, order, quiet
 
 from introspect_bench.benchmark.backends.interventions.calculator import Calculator
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
@@ -15,6 +15,7 @@ from introspect_bench.benchmark.suite.suite import open_suite
 from introspect_bench.tasks.activation_patching.build import build as patching
 from introspect_bench.tasks.build import make
 from introspect_bench.tasks.build.make import make_suite
+from introspect_bench.tasks.build.order import FRESH
 from introspect_bench.tasks.input_ablations.build import build as ablations
 from introspect_bench.tasks.nulls.run import suite_nulls
 
@@ -30,16 +31,22 @@ def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(
 
     def of_reserve(*given: Any, facts: str | None = None, **named: Any) -> Any:
         asked.append(facts)
-        return make_split(*given, **named)
+        return make_split(*given, facts="test", **named)  # the small world has no reserve
 
     monkeypatch.setattr(ablations, "make_split", of_reserve)
     (tmp_path / task).mkdir()
-    wanted = order(task, tmp_path, seed=1, public=made[task], nulls=True)
+    sizes = {**SIZES[task], FRESH: {"hint": 4, "context": 4, "which": 4}}
+    wanted = order(task, tmp_path, seed=1, public=made[task], nulls=True, sizes=sizes)
     make_suite(wanted, load, load_rounded, quiet)
     suite = open_suite(wanted.out)
     suite.verify()
     assert asked == ["reserve"]
     assert suite.splits == ("test",)
+    kinds = {query.kind for query in suite.queries("test")}
+    assert kinds <= {"hint", "context", "which"}  # SIZES of test have more
+    assert f"test: queries is {len(suite.queries('test'))}, allowed 800" in " ".join(
+        suite.manifest["bars_missed"]
+    )
     nulls = suite.manifest["nulls"]
     assert nulls == suite_nulls(
         suite,

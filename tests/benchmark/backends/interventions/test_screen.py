@@ -12,7 +12,7 @@ from tiny_targets import SAYS, Patch, make_target, slow_pass
 from introspect_bench.benchmark.backends.interventions import screen as screening
 from introspect_bench.benchmark.backends.interventions.screen import screen
 from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.backends.models.target_model import TargetModel, with_flat_head
 from introspect_bench.benchmark.errors import UsageError
 
 NAMES = ("llama", "qwen3", "gemma3", "gpt2", "opt")
@@ -89,3 +89,23 @@ def test_what_cannot_be_screened_is_refused(target: TargetModel) -> None:
     longer = replace(stem.branches[0], ids=(*stem.branches[0].ids, 5))
     with pytest.raises(UsageError, match="with the same tokens"):
         screen(target, [replace(stem, branches=(*stem.branches, longer))])
+
+
+def test_a_flat_head_reads_all_rows_as_one_matrix_and_finds_the_same() -> None:
+    target = make_target(seed=3, talkative=SAYS)
+    rows: list[bool] = []
+    plain = target.model.lm_head.forward
+
+    def seen(hidden: torch.Tensor) -> Any:
+        rows.append(hidden.is_contiguous())
+        return plain(hidden)
+
+    target.model.lm_head.forward = seen
+    before = screen(target, stems(target))
+    assert not all(rows)
+    rows.clear()
+    with_flat_head(target)
+    for one, other in zip(screen(target, stems(target)), before, strict=True):
+        assert (one.clean, one.tokens) == (other.clean, other.tokens)
+        assert one.gaps == pytest.approx(other.gaps, abs=1e-4)
+    assert all(rows)
