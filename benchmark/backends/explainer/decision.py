@@ -99,7 +99,10 @@ class Compared:
         """Take an explainer and the task whose answers it gives."""
         self.explainer, self.task = explainer, task
         self.blind = explainer.without_vectors()
-        self.check_width = explainer.check_width
+
+    def check_width(self, d_target: int) -> None:
+        """Refuse vectors of another width than the explainer takes."""
+        self.explainer.check_width(d_target)
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts; the two replies stand, as thinking, before the answer made of them.
