@@ -153,7 +153,8 @@ USE = (
 ACCESS = (
     "Each self-explainer minus its equals: explainers of the same target and access class "
     "with the same decoding, prompt form, number of training queries and recipe, paired on the "
-    "same queries. A rotated twin computes the same function in other coordinates."
+    "same queries. A rotated twin computes the same function in other coordinates. p is corrected "
+    "over all of them, later trainings too."
 )
 BEATEN = (
     "Each self-explainer minus every baseline of its access class that can give more than "
