@@ -17,7 +17,10 @@ import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.report.report import report
 from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
+from introspect_bench.leaderboard.site import matrix
+from introspect_bench.leaderboard.site.build import collect
 from introspect_bench.leaderboard.site.contrasts import Contrast
+from introspect_bench.leaderboard.site.matrix import against_self, contestants_of
 
 
 def section(page: str, title: str) -> str:
@@ -83,13 +86,24 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     forge(as_model(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
     shuffled = edit(shuffled_vectors=True)
     forge(as_model(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
-    access = section(ib.board_report(submissions, suite="toy"), "Privileged access")
+    page = ib.board_report(submissions, suite="toy")
+    access, parts = section(page, "Privileged access"), section(page, "By layers and kinds")
+    assert "| acme/constant minus acme/nearest-neighbour | rotated twin | " in parts
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
     said = [row.split(" | ")[1:5] for row in rows]
     pair = ["acme/constant", "acme/nearest-neighbour", "rotated twin"]
     # the headline, and what is of one truth class
     titles = ["balanced exact match", "exact, changed", "exact, unchanged", "content, changed"]
     assert said == [[title, *pair] for title in titles]
+    # p is corrected over all rows: the smallest counts as often as there are rows
+    asked = contestants_of(collect(submissions, suite="toy"))
+    (corrected,) = (one.rows for one in against_self(asked, use_cache=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix, "corrected", list)
+        (raw,) = (one.rows for one in against_self(asked, use_cache=False))
+    least = min(range(4), key=lambda i: raw[i].p)
+    assert 0 < raw[least].p < 1
+    assert corrected[least].p == pytest.approx(min(1, 4 * raw[least].p))
 
 
 @pytest.mark.parametrize(

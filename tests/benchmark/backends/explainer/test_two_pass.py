@@ -14,6 +14,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.decision import Compared
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.spec import Injection
+from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Answer, Completion, Prompt
 from introspect_bench.benchmark.registry import get_task
 
@@ -37,6 +38,14 @@ class Says:
 
     def without_vectors(self) -> Says:
         return Says(self.blind, self.blind)
+
+
+def test_widths_are_the_explainers() -> None:
+    """A stand-in would take any; a real one refuses before it is asked."""
+    explainer = make_explainer("llama")
+    with pytest.raises(UsageError, match="the vectors have width 17"):
+        Compared(explainer, get_task(PATCHING)).check_width(17)
+    Compared(explainer, get_task(PATCHING)).check_width(explainer.d_model)
 
 
 def asked(seen: str, blind: str) -> Completion:
